@@ -1,0 +1,53 @@
+"""A TF motif as HOMER writes it: a probability matrix and a log-odds threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tilegrn.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Motif"]
+
+
+@dataclass(frozen=True, eq=False)
+class Motif:
+    """One motif.
+
+    Parameters
+    ----------
+    name
+        Name as in the file, e.g. ``Sox2(HMG)/mES-Sox2-ChIP-Seq(GSE11431)/Homer``. Hits are summed by name.
+    probabilities
+        Positions x (A, C, G, T), float64; rows are used as given (HOMER does not normalise them).
+    threshold
+        Natural-log odds score from which on a position is a hit (``>=``).
+    consensus
+        Consensus from the header; may be empty.
+    """
+
+    name: str
+    probabilities: NDArray[np.float64] = field(repr=False)
+    threshold: float
+    consensus: str = ""
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.probabilities)
+        if len(shape) != 2 or shape[1] != 4 or shape[0] == 0:
+            msg = f"Motif '{self.name}' has a matrix of shape {shape}; it needs positions x 4 (A, C, G, T)."
+            raise InputError(msg)
+
+    @property
+    def length(self) -> int:
+        """Number of positions."""
+        return int(self.probabilities.shape[0])
+
+    @property
+    def log_odds(self) -> NDArray[np.float64]:
+        """Positions x 4: ln(max(p, 0.001) / 0.25), HOMER's scores (its source states the floor and the background)."""
+        return np.log(np.maximum(self.probabilities, 0.001) / 0.25)
