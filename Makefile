@@ -1,0 +1,113 @@
+# `make demo` and `make test` need nothing but Python 3.11-3.13 and make: each sets up .venv by itself, once.
+# Another Python: make PYTHON=/path/to/python3.12 demo
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := tilegrn-demo
+PYTHON ?=
+PYTEST_ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The tested versions first; without them what pip finds. $(1): arguments of pip install.
+install = $(BIN)/python -m pip install -qq -c constraints.txt $(1) || { \
+	echo "The tested versions of constraints.txt cannot be had here; taking what pip finds."; \
+	$(BIN)/python -m pip install -qq $(1); }
+
+# A bare environment. $(1): its folder, $(2): Python versions in order of preference.
+environment = python="$(PYTHON)" && { [ -n "$$python" ] || python=$$(tools/find-python $(2)); } && \
+	"$$python" -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "tilegrn needs Python 3.11, 3.12 or 3.13; %s is %d.%d" % (sys.executable, *sys.version_info[:2]))' && \
+	echo "Setting up $(1) with $$("$$python" --version) ..." && \
+	"$$python" -m venv --clear $(1) && \
+	$(1)/bin/python -m pip install -qq --upgrade "pip>=25.1"
+
+.PHONY: help
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 14
+
+$(VENV)/.made:
+	@$(call environment,$(VENV),3.11 3.12 3.13)
+	@touch $@
+
+$(VENV)/.package: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "Installing tilegrn and what it needs into $(VENV) (a few minutes the first time) ..."
+	@$(call install,--editable .)
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.package
+	@echo "Installing the test tools ..."
+	@$(call install,--group test)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.test
+	@echo "Installing the linters ..."
+	@$(call install,--group dev)
+	@touch $@
+
+$(VENV)/.doc: $(VENV)/.package
+	@echo "Installing the documentation tools ..."
+	@$(call install,--group doc)
+	@touch $@
+
+.PHONY: demo
+demo: $(VENV)/.package  ## the main job on simulated data: window matrices, model, predictions, scorecard, figures
+	$(BIN)/tilegrn demo --out $(DEMO)
+
+.PHONY: test
+test: $(VENV)/.test  ## the whole test suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.dev  ## ruff and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+.PHONY: types
+types: $(VENV)/.dev  ## mypy, strict
+	$(BIN)/mypy
+
+.PHONY: docs
+docs: $(VENV)/.doc  ## the documentation, into docs/_build
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+	@echo "Open docs/_build/index.html"
+
+.PHONY: notebooks
+notebooks: $(VENV)/.doc  ## run the notebooks anew and keep their outputs
+	$(BIN)/python tools/run_notebooks.py
+
+.PHONY: bench
+bench: $(VENV)/.test  ## the benchmarks
+	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+.PHONY: new
+new:  ## all that needs no torch, with the newest versions of everything else, on Python 3.13 or 3.12
+	@$(MAKE) --no-print-directory torchless LEG=.venv-new LEG_PYTHONS="3.13 3.12" LEG_VERSIONS=
+
+.PHONY: min
+min:  ## all that needs no torch, with the oldest versions that pyproject.toml allows, on Python 3.11
+	@$(MAKE) --no-print-directory torchless LEG=.venv-min LEG_PYTHONS="3.11" LEG_VERSIONS=--floors
+
+LEG ?= .venv-new
+LEG_PYTHONS ?= 3.13 3.12
+LEG_VERSIONS ?=
+
+$(LEG)/.installed: pyproject.toml tools/dependencies.py
+	@$(call environment,$(LEG),$(LEG_PYTHONS))
+	@$(LEG)/bin/python tools/dependencies.py $(LEG_VERSIONS) --without torch lightning > $(LEG)/requirements.txt
+	@$(LEG)/bin/python -m pip install -qq -r $(LEG)/requirements.txt --group test
+	@$(LEG)/bin/python -m pip install -qq --no-deps --editable .
+	@touch $@
+
+.PHONY: torchless
+torchless: $(LEG)/.installed
+	@$(LEG)/bin/python -c 'import sys; from importlib.metadata import version as v; from importlib.util import find_spec; print("Python", sys.version.split()[0], *(f"{n} {v(n)}" for n in ("anndata", "mudata", "numpy", "pandas", "scipy"))); sys.exit("torch is installed here" if find_spec("torch") or find_spec("lightning") else None)'
+	$(LEG)/bin/python -m pytest -m "not torch" $(PYTEST_ARGS)
+
+.PHONY: clean
+clean:  ## remove all that make made
+	rm -rf .venv .venv-new .venv-min $(DEMO) docs/_build docs/generated .coverage .mypy_cache .pytest_cache .ruff_cache
