@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from tilegrn._mudata import no_pull
 from tilegrn.datasets._cells import draw_cells
 from tilegrn.datasets._genome import Genome, draw_motifs, place_genes, place_peaks, write_bases
 from tilegrn.datasets._network import draw_network, truth_tables
@@ -259,10 +260,7 @@ def _to_mudata(cells: Cells, genome: Genome, genes: list[str], n_tfs: int) -> Mu
         var=genome.peaks.set_index("peak_id")[["chrom", "start", "end"]],
     )
     atac.obs["true_depth"] = cells.obs["depth"].to_numpy()
-    if hasattr(md, "set_options"):  # mudata < 0.4 copies columns up with a warning unless told not to
-        with md.set_options(pull_on_update=False):
-            mdata = md.MuData({"rna": rna, "atac": atac})
-    else:
+    with no_pull():
         mdata = md.MuData({"rna": rna, "atac": atac})
     mdata.obs = obs.loc[mdata.obs_names].copy()
     return mdata
@@ -271,7 +269,8 @@ def _to_mudata(cells: Cells, genome: Genome, genes: list[str], n_tfs: int) -> Mu
 def _write(
     folder: Path, mdata: MuData, genome: Genome, motifs: list[Motif], planted: pd.DataFrame, rng: np.random.Generator
 ) -> None:
-    from tilegrn.io import write_h5mu
+    from tilegrn.io._h5mu import write_h5mu
+    from tilegrn.io._motif_files import write_motifs
 
     folder.mkdir(parents=True, exist_ok=True)
     bases, sites = write_bases(rng, genome, motifs, planted)
@@ -295,13 +294,9 @@ def _write(
         }
     )
     bed.to_csv(folder / "tss.bed", sep="\t", header=False, index=False)
-    lines = []
-    for m in motifs:
-        lines.append(f">{m.consensus}\t{m.name}\t{m.threshold:.6f}\t0\t0\n")
-        lines.extend("\t".join(f"{p:.3f}" for p in row) + "\n" for row in m.probabilities)
-    (folder / "motifs.motif").write_text("".join(lines))
+    write_motifs(motifs, folder / "motifs.motif")
     truth = mdata.uns[SIMULATION]
     truth["truth"].to_csv(folder / "truth.tsv", sep="\t", index=False)
     truth["edges"].to_csv(folder / "truth_edges.tsv", sep="\t", index=False)
     sites.to_csv(folder / "sites.tsv", sep="\t", index=False)
-    write_h5mu(mdata, folder / "multiome.h5mu")
+    write_h5mu(folder / "multiome.h5mu", mdata)
