@@ -7,6 +7,7 @@ parent.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,7 +74,9 @@ def get_record(mdata: MuData, step: str) -> dict[str, Any]:
     records = mdata.uns.get(K.UNS, {})
     schema = int(records.get("schema", K.SCHEMA))
     if schema > K.SCHEMA:
-        msg = f"This MuData was written with tilegrn schema {schema}, newer than {K.SCHEMA}; upgrade tilegrn to read it."
+        msg = (
+            f"This MuData was written with tilegrn schema {schema}, newer than {K.SCHEMA}; upgrade tilegrn to read it."
+        )
         raise InputError(msg)
     if step not in records:
         msg = f"mdata.uns['{K.UNS}'] has no '{step}' record. Run {CALLS[step]} first."
@@ -190,3 +193,43 @@ def peak_binding(mdata: MuData, atac: str = "atac", *, score: bool = True) -> tu
         msg = f"{atac}.varm['{key}'] has {mat.shape[1]} columns for {len(tfs)} TFs. Run {CALLS[K.REC_BINDING]} again."
         raise StaleError(msg)
     return mat, tfs
+
+
+def set_elem(adata: AnnData, axis: str, key: str, value: Any) -> None:
+    """Write one slot of a modality; a view becomes actual on writing, its parent untouched, without a warning."""
+    from anndata import ImplicitModificationWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImplicitModificationWarning)
+        getattr(adata, axis)[key] = value
+
+
+def put_split(mdata: MuData, cells: pd.Index, labels: Any, key: str, params: Mapping[str, Any]) -> None:
+    """Write the split of the paired cells as a categorical of ``mdata.obs``, and its record."""
+    column = pd.Series(pd.Categorical(labels, categories=[K.TRAIN, K.VAL, K.TEST]), index=cells)
+    mdata.obs[key] = column.reindex(mdata.obs_names)
+    put_record(mdata, K.REC_SPLIT, {"key": key, **params})
+
+
+def split_labels(mdata: MuData, cells: pd.Index, key: str = K.SPLIT) -> Any:
+    """Read ``train`` / ``val`` / ``test`` of the given cells, as an object array; None when there is no split yet.
+
+    Raises
+    ------
+    InputError
+        If the column holds other words, or none of the cells may train.
+    """
+    if key not in mdata.obs:
+        return None
+    labels = mdata.obs[key].reindex(cells).astype(object).to_numpy()
+    odd = sorted({str(v) for v in pd.unique(labels)} - {K.TRAIN, K.VAL, K.TEST})
+    if odd:
+        msg = (
+            f"mdata.obs['{key}'] holds {odd}; a split has only '{K.TRAIN}', '{K.VAL}' and '{K.TEST}'. "
+            "Run grn.pp.split_cells(mdata), or name another column with split=."
+        )
+        raise InputError(msg)
+    if not (labels == K.TRAIN).any():
+        msg = f"mdata.obs['{key}'] marks no cell as '{K.TRAIN}'. Run grn.pp.split_cells(mdata)."
+        raise InputError(msg)
+    return labels

@@ -1,0 +1,383 @@
+"""TF binding: motif hits of peaks to TFs, their scores, and their means over windows."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from tilegrn import _check, _store
+from tilegrn import _keys as K
+from tilegrn._symbols import match_symbols
+from tilegrn.errors import InputError, TileGRNError
+from tilegrn.io._peaks import parse_peaks
+from tilegrn.motifs._resolve import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+__all__ = ["Binding", "add_binding", "mark_tfs", "motifs_to_tfs", "store_binding", "window_means"]
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("source_id", "peak_id", "tf_motifs_in_peak")
+SCORE = "homer_binding_score"
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Hits and scores of TFs in peaks.
+
+    Attributes
+    ----------
+    counts, score
+        Peaks x TFs, CSR float32: motif hits in the peak, and hits / hits of the TF over all peaks scanned.
+    tfs
+        Gene symbols of the columns.
+    unresolved
+        Sources that name no known TF.
+    absent
+        Sources whose TFs are known but not among the genes of the RNA.
+    """
+
+    counts: sparse.csr_matrix
+    score: sparse.csr_matrix
+    tfs: list[str]
+    unresolved: list[str]
+    absent: list[str]
+
+
+def window_means(score: sparse.csr_matrix, membership: sparse.csr_matrix) -> sparse.csr_matrix:
+    """TFs x windows mean of a peaks x TFs score over all peaks of each window (a peak without a hit counts as 0)."""
+    peaks_in = np.asarray(membership.sum(axis=0)).ravel()
+    sums = sparse.csr_matrix(score.T @ membership, dtype=np.float64)
+    sums.data /= peaks_in[sums.indices]
+    return sums
+
+
+def motifs_to_tfs(
+    counts: sparse.csr_matrix,
+    sources: Sequence[str],
+    genes: Iterable[str],
+    *,
+    aliases: Mapping[str, str | Sequence[str]] | None = None,
+    score: sparse.csr_matrix | None = None,
+) -> Binding:
+    """Sum hits over the motifs of each TF, and score them.
+
+    Parameters
+    ----------
+    counts
+        Peaks x sources hits; sources are motif names or gene symbols. Scores divide by the column sums of this matrix.
+    sources
+        Names of the columns.
+    genes
+        Gene symbols of the RNA; TFs are found among these.
+    aliases
+        Motif name (or its part before the bracket) to gene symbols; goes before the built-in table.
+    score
+        Scores handed over for the sources; used for a TF that has one source only, as scores of several do not add up.
+    """
+    resolution = resolve(list(sources), list(genes), aliases=aliases)
+    pairs = [(i, tf) for i, name in enumerate(sources) for tf in resolution.tfs.get(name, ())]
+    tfs = sorted({tf for _, tf in pairs})
+    column = {tf: j for j, tf in enumerate(tfs)}
+    links = sparse.csr_matrix(
+        (np.ones(len(pairs)), ([i for i, _ in pairs], [column[tf] for _, tf in pairs])), shape=(len(sources), len(tfs))
+    )
+    summed = sparse.csr_matrix(counts.astype(np.float64) @ links)
+    totals = np.asarray(summed.sum(axis=0)).ravel()
+    scores = summed.copy()
+    scores.data = scores.data / totals[scores.indices]
+    if score is not None and len(tfs):
+        single = np.asarray(links.sum(axis=0)).ravel() == 1
+        given = sparse.csr_matrix(score.astype(np.float64) @ links)
+        pick = sparse.diags(single.astype(np.float64))
+        rest = sparse.diags((~single).astype(np.float64))
+        scores = sparse.csr_matrix(given @ pick + scores @ rest)
+    return Binding(
+        counts=_clean(summed),
+        score=_clean(scores),
+        tfs=tfs,
+        unresolved=list(resolution.unresolved),
+        absent=[name for name in resolution.absent if not resolution.tfs.get(name)],
+    )
+
+
+def _clean(mat: sparse.csr_matrix) -> sparse.csr_matrix:
+    mat = sparse.csr_matrix(mat).astype(np.float32)
+    mat.eliminate_zeros()
+    mat.sort_indices()
+    return mat
+
+
+def _rows_of(peak_ids: NDArray[np.object_], peaks: pd.Index) -> NDArray[np.int64]:
+    """Position of each table peak among the peaks: by name, else by the interval that the name spells."""
+    rows = peaks.get_indexer(pd.Index(peak_ids))
+    if (rows >= 0).any():
+        return np.asarray(rows, dtype=np.int64)
+    mine = pd.MultiIndex.from_arrays(parse_peaks(list(peaks)))
+    try:
+        chrom, start, end = parse_peaks(list(peak_ids))
+    except TileGRNError as error:
+        msg = (
+            f"No peak_id of the binding table (e.g. {list(map(str, peak_ids[:3]))}) is a peak of the ATAC modality (e.g. "
+            f"{list(map(str, peaks[:3]))}). If the table came from HOMER with names of its own, read it with "
+            "grn.io.read_homer(path, peak_id='coordinates')."
+        )
+        raise InputError(msg) from error
+    rows = mine.get_indexer(pd.MultiIndex.from_arrays([chrom, start, end]))
+    if (rows >= 0).any():
+        return np.asarray(rows, dtype=np.int64)
+    msg = (
+        f"No peak_id of the binding table (e.g. {list(map(str, peak_ids[:3]))}) is a peak of the ATAC modality (e.g. "
+        f"{list(map(str, peaks[:3]))})."
+    )
+    if (mine.get_indexer(pd.MultiIndex.from_arrays([chrom, start - 1, end])) >= 0).any():
+        msg += " Its starts are 1-based, as HOMER prints them: subtract 1 from each start."
+    raise InputError(msg)
+
+
+def _read_table(table: pd.DataFrame | str | Path) -> pd.DataFrame:
+    if isinstance(table, pd.DataFrame):
+        return table
+    path = Path(table)
+    if not path.is_file():
+        msg = f"The binding table '{path}' does not exist."
+        raise InputError(msg)
+    name = path.name.removesuffix(".gz").lower()
+    if name.endswith((".parquet", ".pq")):
+        return pd.read_parquet(path)
+    if not name.endswith((".tsv", ".txt", ".csv", ".tab")):
+        msg = f"The binding table '{path}' must be .parquet, .tsv or .csv (also .gz)."
+        raise InputError(msg)
+    return pd.read_csv(path, sep="," if name.endswith(".csv") else "\t", encoding="utf-8-sig")
+
+
+def table_to_matrices(
+    table: pd.DataFrame, peaks: pd.Index
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix | None, list[str], int]:
+    """Turn the notebook's long table into peaks x sources hits (and scores, if the table has them).
+
+    Returns
+    -------
+    Hits and scores (all table peaks: those of ``peaks`` first, in order, then the table's others), the sources, and the number
+    of table peaks that are not among ``peaks``.
+    """
+    missing = [c for c in COLUMNS if c not in table.columns]
+    if missing:
+        msg = f"The binding table lacks the columns {missing}; it has {list(map(str, table.columns))}. Needed: {list(COLUMNS)}."
+        raise InputError(msg)
+    if table.empty:
+        msg = "The binding table has no rows."
+        raise InputError(msg)
+    if table[list(COLUMNS)].isna().to_numpy().any():
+        first = int(np.flatnonzero(table[list(COLUMNS)].isna().any(axis=1))[0])
+        msg = f"The binding table has empty values, first in row {first}. Remove such rows."
+        raise InputError(msg)
+    hits = pd.to_numeric(table["tf_motifs_in_peak"], errors="coerce").to_numpy(np.float64)
+    bad = np.flatnonzero(~np.isfinite(hits) | (hits < 0) | (hits != np.rint(hits)))
+    if len(bad):
+        value = table["tf_motifs_in_peak"].iloc[int(bad[0])]
+        msg = f"tf_motifs_in_peak must be whole numbers of hits; row {int(bad[0])} of the binding table has {value!r}."
+        raise InputError(msg)
+    peak_code, peak_ids = pd.factorize(table["peak_id"].astype(str))
+    source_code, sources = pd.factorize(table["source_id"].astype(str), sort=True)
+    repeated = pd.MultiIndex.from_arrays([peak_code, source_code]).duplicated()
+    if repeated.any():
+        i = int(np.flatnonzero(repeated)[0])
+        msg = (
+            f"{int(repeated.sum())} (source_id, peak_id) pairs of the binding table occur twice, e.g. "
+            f"('{table['source_id'].iloc[i]}', '{table['peak_id'].iloc[i]}'). Sum them first: "
+            "table.groupby(['source_id', 'peak_id'], as_index=False)['tf_motifs_in_peak'].sum()."
+        )
+        raise InputError(msg)
+    rows = _rows_of(np.asarray(peak_ids, dtype=object), peaks)
+    outside = np.flatnonzero(rows < 0)
+    rows[outside] = len(peaks) + np.arange(len(outside))
+    shape = (len(peaks) + len(outside), len(sources))
+    counts = sparse.csr_matrix((hits, (rows[peak_code], source_code)), shape=shape)
+    score = None
+    if SCORE in table.columns:
+        given = pd.to_numeric(table[SCORE], errors="coerce").to_numpy(np.float64)
+        if not np.isfinite(given).all() or (given < 0).any():
+            msg = f"{SCORE} must hold numbers of at least 0; drop the column to have the scores computed from the hits."
+            raise InputError(msg)
+        score = sparse.csr_matrix((given, (rows[peak_code], source_code)), shape=shape)
+    return counts, score, [str(s) for s in sources], len(outside)
+
+
+def store_binding(mdata: MuData, binding: Binding, params: Mapping[str, Any], *, rna: str, atac: str) -> None:
+    """Write hits, scores and window means, mark the TFs, and report what did not resolve."""
+    radata, aadata = mdata.mod[rna], mdata.mod[atac]
+    if not binding.tfs:
+        msg = (
+            f"None of the {len(binding.unresolved) + len(binding.absent)} motif or TF names (e.g. "
+            f"{(binding.unresolved + binding.absent)[:5]}) is a gene of '{rna}' (e.g. {list(map(str, radata.var_names[:3]))}). "
+            "Hand over aliases={name: gene symbol}."
+        )
+        raise InputError(msg)
+    grid = _store.get_grid(mdata)
+    means = window_means(binding.score, _store.peak_windows(mdata, atac)).tocoo()
+    row = match_symbols(binding.tfs, radata.var_names)
+    genes_windows = sparse.csr_matrix(
+        (means.data.astype(np.float32), (row[means.row], means.col)), shape=(radata.n_vars, grid.n_windows)
+    )
+    genes_windows.sort_indices()
+    is_tf = np.zeros(radata.n_vars, dtype=bool)
+    is_tf[row] = True
+    if K.IS_TF in radata.var:
+        is_tf |= radata.var[K.IS_TF].to_numpy(bool)
+    _store.set_elem(aadata, "varm", K.PEAK_BINDING, binding.counts)
+    _store.set_elem(aadata, "varm", K.PEAK_BINDING_SCORE, binding.score)
+    _store.set_elem(radata, "varm", K.WINDOW_BINDING, genes_windows)
+    _store.set_elem(radata, "var", K.IS_TF, is_tf)
+    _store.put_record(
+        mdata,
+        K.REC_BINDING,
+        {
+            "tfs": np.asarray(binding.tfs, dtype=object),
+            "unresolved": np.asarray(binding.unresolved, dtype=object),
+            "absent": np.asarray(binding.absent, dtype=object),
+            "grid": grid.fingerprint,
+            "peaks": _store.names_fingerprint(aadata.var_names),
+            **params,
+        },
+    )
+    logger.info("%d TFs bind in %d peaks.", len(binding.tfs), int((np.diff(binding.counts.indptr) > 0).sum()))
+    if binding.unresolved:
+        warnings.warn(
+            f"{len(binding.unresolved)} motif or TF names resolve to no gene symbol, e.g. {binding.unresolved[:5]}; all are in "
+            f"mdata.uns['{K.UNS}']['{K.REC_BINDING}']['unresolved']. Name theirs with aliases={{...}}.",
+            UserWarning,
+            stacklevel=3,
+        )
+    if binding.absent:
+        logger.info("%d motif or TF names belong to genes that '%s' does not measure.", len(binding.absent), rna)
+
+
+def add_binding(
+    mdata: MuData,
+    table: pd.DataFrame | str | Path,
+    *,
+    aliases: Mapping[str, str | Sequence[str]] | None = None,
+    rna: str = "rna",
+    atac: str = "atac",
+    copy: bool = False,
+) -> MuData | None:
+    """Add TF binding from a table of motif hits per peak, such as HOMER's.
+
+    Hits of all motifs of a TF are added up. The binding score is hits in the peak / hits of the TF over all peaks of the
+    table; a window's binding is the mean over its peaks.
+
+    Parameters
+    ----------
+    mdata
+        Multiome data after :func:`bin_peaks`.
+    table
+        Columns ``source_id`` (motif name or TF symbol), ``peak_id``, ``tf_motifs_in_peak`` and, if wanted,
+        ``homer_binding_score``; a DataFrame or a .parquet, .tsv or .csv file. :func:`tilegrn.io.read_homer` makes it from an
+        ``annotatePeaks.pl`` output.
+    aliases
+        Name of a motif, or its part before the bracket, to one or several gene symbols; goes before the built-in table.
+    rna, atac
+        Names of the modalities.
+    copy
+        Return a changed copy and leave ``mdata`` as it is.
+
+    Returns
+    -------
+    ``None``, or the changed copy. Writes ``atac.varm["homer_binding"]`` and ``["homer_binding_score"]`` (peaks x TFs, CSR
+    float32), ``rna.varm["homer_binding"]`` (genes x windows, TF rows, CSR float32), ``rna.var["is_tf"]``, and the TF names
+    with all unresolved and absent ones in ``uns``.
+
+    Raises
+    ------
+    MissingStepError
+        Before :func:`bin_peaks`.
+    InputError
+        If columns are missing, hits are no whole numbers, pairs repeat, or no peak or no TF matches.
+
+    See Also
+    --------
+    homer_binding : counts hits itself, from a FASTA and motifs.
+    """
+    mdata = _check.start(mdata, rna, atac, copy=copy)
+    radata, aadata = mdata.mod[rna], mdata.mod[atac]
+    _check.unique_names(radata.var_names, "gene names", "Merge them or keep one of each.")
+    _store.peak_windows(mdata, atac)
+    counts, score, sources, outside = table_to_matrices(_read_table(table), aadata.var_names)
+    binding = motifs_to_tfs(counts, sources, radata.var_names, aliases=aliases, score=score)
+    n = aadata.n_vars
+    binding = Binding(
+        counts=binding.counts[:n],
+        score=binding.score[:n],
+        tfs=binding.tfs,
+        unresolved=binding.unresolved,
+        absent=binding.absent,
+    )
+    store_binding(mdata, binding, {"source": "table", "peaks_outside": outside}, rna=rna, atac=atac)
+    if outside:
+        warnings.warn(
+            f"{outside} peaks of the binding table are not among the {n} peaks and were left out.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return mdata if copy else None
+
+
+def mark_tfs(mdata: MuData, tfs: Iterable[str] | str | Path, *, rna: str = "rna", copy: bool = False) -> MuData | None:
+    """Mark genes as TFs without binding, from a list of symbols.
+
+    Parameters
+    ----------
+    mdata
+        Multiome data.
+    tfs
+        Gene symbols, or the path of a text file with one in each line.
+    rna
+        Name of the RNA modality.
+    copy
+        Return a changed copy and leave ``mdata`` as it is.
+
+    Returns
+    -------
+    ``None``, or the changed copy. Writes ``rna.var["is_tf"]`` (bool), added to the TFs marked before.
+
+    Raises
+    ------
+    InputError
+        If the file does not exist or none of the symbols is a gene.
+    """
+    mdata = _check.start(mdata, rna, copy=copy)
+    adata = mdata.mod[rna]
+    if isinstance(tfs, str | Path):
+        path = Path(tfs)
+        if not path.is_file():
+            msg = f"The TF list '{path}' does not exist."
+            raise InputError(msg)
+        tfs = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    names = list(dict.fromkeys(str(t) for t in tfs))
+    row = match_symbols(names, adata.var_names)
+    if not (row >= 0).any():
+        msg = (
+            f"None of the {len(names)} TFs (e.g. {names[:3]}) is a gene of '{rna}' (e.g. "
+            f"{list(map(str, adata.var_names[:3]))}). Is the list of the right species?"
+        )
+        raise InputError(msg)
+    is_tf = np.zeros(adata.n_vars, dtype=bool)
+    is_tf[row[row >= 0]] = True
+    if K.IS_TF in adata.var:
+        is_tf |= adata.var[K.IS_TF].to_numpy(bool)
+    _store.set_elem(adata, "var", K.IS_TF, is_tf)
+    logger.info("%d of %d listed TFs are genes of '%s'.", int((row >= 0).sum()), len(names), rna)
+    return mdata if copy else None

@@ -1,0 +1,186 @@
+"""The same cells, in one order, in both modalities."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from tilegrn import _check, _splits, _store
+from tilegrn import _keys as K
+from tilegrn._mudata import quiet_update
+from tilegrn.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+__all__ = ["intersect_cells", "shared_barcodes", "split_cells"]
+
+logger = logging.getLogger(__name__)
+
+
+def shared_barcodes(rna: pd.Index, atac: pd.Index) -> pd.Index:
+    """Return the barcodes of both, in the order of ``rna``.
+
+    Raises
+    ------
+    InputError
+        On repeated barcodes, or when none is shared: then with examples of both, and the change that would match them.
+    """
+    mend = (
+        "Barcodes must be unique: merge or rename the repeated cells (several samples? add the sample to the barcode)."
+    )
+    _check.unique_names(rna, "RNA barcodes", mend)
+    _check.unique_names(atac, "ATAC barcodes", mend)
+    shared = rna[rna.isin(atac)]
+    if len(shared):
+        return shared
+    msg = (
+        f"No barcode is in both modalities. RNA has e.g. {list(map(str, rna[:3]))}, ATAC has e.g. "
+        f"{list(map(str, atac[:3]))}."
+    )
+    raise InputError(msg + _suggest(rna, atac))
+
+
+def _core(names: pd.Index) -> pd.Index:
+    """Barcodes without what samples and pipelines put around them (``-1``, ``_2``, ``sample#``, ``sample_``)."""
+    return pd.Index([re.sub(r"[-_.]\d+$", "", re.split(r"[#:_]", n)[-1] if "#" in n or ":" in n else n) for n in names])
+
+
+def _suggest(rna: pd.Index, atac: pd.Index) -> str:
+    r, a = _core(rna.astype(str)), _core(atac.astype(str))
+    if r.is_unique and a.is_unique and r.isin(a).any():
+        n = int(r.isin(a).sum())
+        return (
+            f" Without prefixes and suffixes such as '-1', {n} of them match: rename one side, e.g. "
+            "mdata['atac'].obs_names = mdata['atac'].obs_names.str.replace(r'-\\d+$', '', regex=True), then "
+            "mdata.update()."
+        )
+    return " Check that both modalities are of the same experiment and that barcodes are spelt alike."
+
+
+def intersect_cells(mdata: MuData, *, rna: str = "rna", atac: str = "atac", copy: bool = False) -> MuData | None:
+    """Keep the cells that all modalities share, in the order of the RNA.
+
+    Cell annotation (``obs``, ``obsm``, layers) follows the cells. Other modalities than the two are cut to the same cells.
+
+    Parameters
+    ----------
+    mdata
+        Multiome data.
+    rna, atac
+        Names of the modalities.
+    copy
+        Return a changed copy and leave ``mdata`` as it is.
+
+    Returns
+    -------
+    ``None``, or the changed copy.
+
+    Raises
+    ------
+    InputError
+        On repeated barcodes, disjoint barcodes (with examples and a suggestion), or a missing modality.
+    """
+    mdata = _check.start(mdata, rna, atac, copy=copy)
+    shared = shared_barcodes(mdata.mod[rna].obs_names, mdata.mod[atac].obs_names)
+    others = [m for m in mdata.mod if m not in (rna, atac)]
+    for name in others:
+        shared = shared[shared.isin(mdata.mod[name].obs_names)]
+        if not len(shared):
+            msg = f"Modality '{name}' shares no cell with '{rna}' and '{atac}'; drop it: del mdata.mod['{name}']."
+            raise InputError(msg)
+    before = {name: a.n_obs for name, a in mdata.mod.items()}
+    if all(a.obs_names.equals(shared) for a in mdata.mod.values()) and mdata.obs_names.equals(shared):
+        logger.info("All %d cells are in every modality, in one order.", len(shared))
+        return mdata if copy else None
+    for name in list(mdata.mod):
+        if not mdata.mod[name].obs_names.equals(shared):
+            mdata.mod[name] = mdata.mod[name][shared].copy()
+    quiet_update(mdata)
+    logger.info("Kept %d shared cells of %s.", len(shared), before)
+    return mdata if copy else None
+
+
+def cell_labels(mdata: MuData, column: str, rna: str, atac: str) -> NDArray[np.str_]:
+    """Read a column of cell annotation, wherever it is kept."""
+    for place in (mdata, mdata.mod[rna], mdata.mod[atac]):
+        if column in place.obs:
+            values = place.obs[column]
+            if values.isna().any():
+                msg = f"obs['{column}'] is missing for {int(values.isna().sum())} of {len(values)} cells."
+                raise InputError(msg)
+            return np.asarray(values.astype(str))
+    have = sorted({*mdata.obs.columns, *mdata.mod[rna].obs.columns, *mdata.mod[atac].obs.columns})
+    msg = f"No obs column '{column}'. There are: {have}."
+    raise InputError(msg)
+
+
+def split_cells(
+    mdata: MuData,
+    by: str | None = None,
+    *,
+    test: float = 0.2,
+    val: float = 0.1,
+    test_groups: Sequence[str] | None = None,
+    val_groups: Sequence[str] | None = None,
+    seed: int = 0,
+    key_added: str = K.SPLIT,
+    rna: str = "rna",
+    atac: str = "atac",
+    copy: bool = False,
+) -> MuData | None:
+    """Decide which cells train, tune and test, once, for every later step.
+
+    Parameters
+    ----------
+    mdata
+        Multiome data with paired cells.
+    by
+        Column of ``obs`` (library, donor, sample) whose groups are held out whole; None splits by cells.
+    test, val
+        Fractions of cells.
+    test_groups, val_groups
+        Groups of ``by`` to hold out; drawn from ``seed`` when None (validation cells are then drawn from the rest).
+    seed
+        Seed of the draw.
+    key_added
+        Column of ``mdata.obs`` to write.
+    rna, atac, copy
+        As in :func:`intersect_cells`.
+
+    Returns
+    -------
+    ``None``, or the changed copy. Writes ``mdata.obs[key_added]``, categorical ``train`` / ``val`` / ``test``.
+
+    Raises
+    ------
+    InputError
+        If cells are not paired, the column or groups do not exist, or a part would be empty.
+    """
+    mdata = _check.start(mdata, rna, atac, copy=copy)
+    adata, _ = _check.paired(mdata, rna, atac)
+    if by is None:
+        if test_groups is not None or val_groups is not None:
+            msg = "test_groups and val_groups need by=, the obs column that holds the groups."
+            raise InputError(msg)
+        labels = _splits.draw_split(adata.n_obs, test=test, val=val, seed=seed)
+    else:
+        labels = _splits.split_from_groups(
+            cell_labels(mdata, by, rna, atac),
+            test_groups=test_groups,
+            val_groups=val_groups,
+            test=test,
+            val=val,
+            seed=seed,
+        )
+    _store.put_split(
+        mdata, adata.obs_names, labels, key_added, {"by": by or "", "seed": seed, "test": test, "val": val}
+    )
+    return mdata if copy else None

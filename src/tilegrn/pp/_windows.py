@@ -1,0 +1,169 @@
+"""Peaks to windows, and cells x windows accessibility."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from tilegrn import _check, _store
+from tilegrn import _keys as K
+from tilegrn._grid import Grid
+from tilegrn.errors import InputError
+from tilegrn.io._genome import assembly_name, check_assembly, identify_assembly, read_chrom_sizes
+from tilegrn.io._peaks import match_chroms, parse_peaks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+__all__ = ["assign_windows", "bin_peaks"]
+
+logger = logging.getLogger(__name__)
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Finaliser of splitmix64 (Steele, Lea and Flood 2014): spreads every input bit over the output."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def assign_windows(
+    start: NDArray[np.int64], end: NDArray[np.int64], window_size: int, *, salt: NDArray[np.int64], seed: int = 0
+) -> NDArray[np.int64]:
+    """Window of largest overlap of each half-open interval, as a number within its chromosome.
+
+    An even split is drawn from ``seed`` and the interval itself, not from the order of the peaks: the same peak falls into
+    the same window in every sample and every subset.
+
+    Parameters
+    ----------
+    start, end
+        Intervals in bp, ``start < end``, int64.
+    window_size
+        In bp.
+    salt
+        Further identity of each interval (its chromosome), so that like positions of two chromosomes draw apart.
+    seed
+        Seed of the draws.
+    """
+    first = start // window_size
+    last = (end - 1) // window_size
+    in_first = np.minimum(end, (first + 1) * window_size) - start
+    in_last = end - np.maximum(start, last * window_size)
+    # Windows between the first and the last are covered whole; without any, the larger of the two parts wins.
+    best = np.where(last - first >= 2, window_size, np.maximum(in_first, in_last))
+    low = np.where(in_first == best, first, first + 1)
+    high = np.where(in_last == best, last, last - 1)
+    with np.errstate(over="ignore"):
+        bits = _mix(np.asarray(salt, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15) * np.uint64(seed + 1))
+        bits = _mix(bits ^ _mix(start.astype(np.uint64)))
+        bits = _mix(bits ^ _mix(end.astype(np.uint64) + np.uint64(1)))
+    uniform = (bits >> np.uint64(11)).astype(np.float64) / float(1 << 53)
+    return low + np.floor(uniform * (high - low + 1)).astype(np.int64)
+
+
+def peak_windows(
+    names: list[str], sizes: Mapping[str, int], window_size: int, *, seed: int = 0, assembly: str = ""
+) -> tuple[Grid, NDArray[np.int64]]:
+    """Number the windows of an assembly and find each peak's; -1 where its chromosome is absent."""
+    chrom, start, end = parse_peaks(names)
+    mapping = match_chroms(chrom, sizes, assembly=assembly)
+    chrom = np.array([mapping.get(c, c) for c in chrom], dtype=object)
+    check_assembly(chrom, start, end, sizes, assembly)
+    grid = Grid(tuple(sizes), np.array(list(sizes.values()), dtype=np.int64), window_size, assembly)
+    code = grid.chrom_codes(chrom)
+    # The name, not the position in the sizes file, salts the draw: sizes files differ in order.
+    salt = np.array(
+        [int.from_bytes(c.encode()[:7].ljust(7, b"\0"), "little") for c in grid.chroms] + [0], dtype=np.int64
+    )
+    window = assign_windows(start, end, window_size, salt=salt[code], seed=seed)
+    return grid, np.where(code >= 0, window + grid.offsets[code], -1)
+
+
+def bin_peaks(
+    mdata: MuData,
+    chrom_sizes: str | Path | Mapping[str, int],
+    *,
+    window_size: int = 1000,
+    seed: int = 0,
+    layer: str | None = None,
+    rna: str = "rna",
+    atac: str = "atac",
+    copy: bool = False,
+) -> MuData | None:
+    """Give every peak to the window that overlaps most of it, and sum accessibility per window.
+
+    The genome is tiled into half-open windows ``[k * window_size, (k + 1) * window_size)``, the last one of a chromosome cut
+    at its length. Columns are all windows of the assembly, so that samples share them; only windows with peaks hold values.
+
+    Parameters
+    ----------
+    mdata
+        Multiome data; peak names such as ``chr1:100-600``, ``chr1-100-600`` or ``chr1_100_600`` in ``atac.var_names``,
+        0-based and half-open as in BED.
+    chrom_sizes
+        ``"mm10"``, ``"mm39"``, ``"hg38"``, ``"hg19"``, the path of a chrom.sizes or .fai file, or a mapping.
+    window_size
+        In bp.
+    seed
+        Draws the window of a peak that is split evenly; the draw depends on the seed and the peak alone.
+    layer
+        Layer of the peak counts; None is X, ``"raw"`` is ``.raw``.
+    rna, atac
+        Names of the modalities (``rna`` is not read here).
+    copy
+        Return a changed copy and leave ``mdata`` as it is.
+
+    Returns
+    -------
+    ``None``, or the changed copy. Writes ``atac.varm["windows"]`` (peaks x windows, one 1 per row, CSR float32),
+    ``atac.obsm["windows"]`` (cells x windows sums, CSR float32) and the window vocabulary in ``uns``.
+
+    Raises
+    ------
+    InputError
+        On peak names that cannot be read, repeat, or lie past the end of a chromosome (another assembly?), on more than 5 % of
+        peaks without a chromosome, and on values that are not counts.
+    """
+    mdata = _check.start(mdata, atac, copy=copy)
+    adata = mdata.mod[atac]
+    if window_size < 1:
+        msg = f"window_size is {window_size}; it must be at least 1 bp."
+        raise InputError(msg)
+    sizes = read_chrom_sizes(chrom_sizes)
+    assembly = assembly_name(chrom_sizes) or identify_assembly(sizes)
+    grid, window = peak_windows(list(adata.var_names), sizes, int(window_size), seed=seed, assembly=assembly)
+    counts = _check.counts(adata, atac, layer, integer=False)
+    rows = np.flatnonzero(window >= 0)
+    membership = sparse.csr_matrix(
+        (np.ones(len(rows), dtype=np.float32), (rows, window[rows])), shape=(adata.n_vars, grid.n_windows)
+    )
+    cell_windows = sparse.csr_matrix(counts @ membership, dtype=np.float32)
+    cell_windows.sort_indices()
+    _store.set_elem(adata, "varm", K.PEAK_WINDOWS, membership)
+    _store.set_elem(adata, "obsm", K.CELL_WINDOWS, cell_windows)
+    _store.put_grid(
+        mdata,
+        grid,
+        {
+            "seed": int(seed),
+            "layer": layer or "",
+            "peaks": _store.names_fingerprint(adata.var_names),
+            "occupied": len(np.unique(window[rows])),
+        },
+    )
+    logger.info(
+        "%d peaks lie in %d of %d windows of %d bp.",
+        len(rows),
+        len(np.unique(window[rows])),
+        grid.n_windows,
+        window_size,
+    )
+    return mdata if copy else None
