@@ -1,0 +1,53 @@
+"""Sphinx configuration. The notebooks are shown with the outputs they were committed with."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version as installed
+
+project = "tilegrn"
+author = "The tilegrn developers"
+copyright = "The tilegrn developers"  # noqa: A001
+release = installed("tilegrn")
+version = release
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build", "**.ipynb_checkpoints", "notebooks/*.py"]
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
+
+nb_execution_mode = "off"
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_numpy_docstring = True
+napoleon_use_rtype = False
+
+# Links into other projects' pages need the network, so only the hosted build makes them.
+if os.environ.get("READTHEDOCS"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "anndata": ("https://anndata.readthedocs.io/en/stable", None),
+        "mudata": ("https://mudata.readthedocs.io/en/stable", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "pandas": ("https://pandas.pydata.org/docs", None),
+        "scipy": ("https://docs.scipy.org/doc/scipy", None),
+    }
+
+html_theme = "sphinx_book_theme"
+html_title = "tilegrn"
+html_static_path = ["_static"]
+html_theme_options = {"show_toc_level": 2}
+templates_path = ["_templates"]
