@@ -68,9 +68,7 @@ def _shipped(name: str) -> tuple[tuple[str, int], ...]:
     return tuple(_parse_sizes(text, f"{name}.chrom.sizes").items())
 
 
-def read_chrom_sizes(
-    source: str | Path | Mapping[str, int] | pd.Series[int], *, main_only: bool = False
-) -> dict[str, int]:
+def read_chrom_sizes(source: str | Path | Mapping[str, int] | Any, *, main_only: bool = False) -> dict[str, int]:
     """Read the lengths of an assembly's chromosomes, in their order.
 
     Parameters

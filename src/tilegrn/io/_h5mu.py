@@ -1,0 +1,261 @@
+"""MuData files that are there whole or not at all, and that are looked through before they are read."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import re
+import secrets
+import shutil
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tilegrn._mudata import no_pull
+from tilegrn.errors import InputError
+from tilegrn.io._h5check import check_file, check_sparse_indices, check_writable
+from tilegrn.io._text import existing_file
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+__all__ = ["read_10x", "read_h5mu", "write_h5mu"]
+
+logger = logging.getLogger(__name__)
+
+_TEMPORARY = ".{name}.{pid}-{token}.tilegrn-tmp"
+_STALE_SECONDS = 24 * 3600
+_SPARE_BYTES = 2**20
+
+
+def write_h5mu(
+    path: str | Path,
+    mdata: MuData,
+    *,
+    overwrite: bool = True,
+    compression: Literal["gzip", "lzf"] | None = None,
+) -> None:
+    """Write a MuData so that the file is there whole or not at all.
+
+    The MuData is checked, then written to a temporary file in the same folder, brought to disk, opened again and
+    compared with the MuData, and only then put in the place of an older file. Power loss, a kill or an error leave the
+    older file as it was; temporary files of killed runs are swept by the next call.
+
+    Parameters
+    ----------
+    path
+        The file, usually ``*.h5mu``. Its folder must exist.
+    mdata
+        The MuData. Views are copied first; a backed one is read from its file.
+    overwrite
+        Whether an existing file may be replaced.
+    compression
+        Of the arrays; ``None`` is fastest.
+
+    Raises
+    ------
+    InputError
+        Before anything is written: the folder is missing or not writable, the disk has too little room, or the MuData
+        holds what cannot be written and read back (see the message for the slot): values that HDF5 cannot hold, keys
+        with ``/``, cell or feature names that occur twice. Afterwards: the written file does not read back.
+    """
+    import mudata
+
+    target = Path(path).expanduser().resolve()  # through a symbolic link, to the file itself
+    folder = target.parent
+    if not folder.is_dir():
+        msg = f"The folder '{folder}' does not exist; make it first."
+        raise InputError(msg)
+    if target.is_dir():
+        msg = f"'{target}' is a folder; give the path of a file."
+        raise InputError(msg)
+    if target.exists() and not overwrite:
+        msg = f"'{target}' is there already; give another path, or overwrite=True."
+        raise InputError(msg)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        msg = f"The folder '{folder}' is not writable; choose another, or change its permissions."
+        raise InputError(msg)
+    if mdata.is_view or any(a.is_view for a in mdata.mod.values()):
+        mdata = mdata.copy()
+    needed = check_writable(mdata) + _backed_bytes(mdata)
+    _sweep(target)
+    free = shutil.disk_usage(folder).free
+    if free < needed + _SPARE_BYTES:
+        msg = f"'{folder}' has {free:,} bytes free, but up to {needed:,} are needed. Make room, or choose another disk."
+        raise InputError(msg)
+
+    temporary = folder / _TEMPORARY.format(name=target.name, pid=os.getpid(), token=secrets.token_hex(4))
+    try:
+        with no_pull():
+            mudata.write_h5mu(temporary, mdata, **({"compression": compression} if compression else {}))
+        _sync(temporary)
+        _verify(temporary, mdata)
+        temporary.replace(target)
+        _sync(folder)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+    logger.info("wrote %s (%d bytes)", target, target.stat().st_size)
+
+
+def _backed_bytes(mdata: MuData) -> int:
+    name = getattr(mdata.file, "filename", None) if mdata.isbacked else None
+    return Path(name).stat().st_size if name is not None and Path(name).is_file() else 0
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sweep(target: Path) -> None:
+    """Remove temporary files of this target whose writer is gone."""
+    pattern = re.compile(re.escape(f".{target.name}.") + r"([0-9]+)-[0-9a-f]{8}\.tilegrn-tmp")
+    for entry in target.parent.iterdir():
+        match = pattern.fullmatch(entry.name)
+        if match is None or not entry.is_file():
+            continue
+        old = time.time() - entry.stat().st_mtime > _STALE_SECONDS  # its number may by now be another process's
+        if old or not _is_running(int(match[1])):
+            logger.info("removing %s, left behind by a run that was killed", entry)
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                entry.unlink()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _verify(path: Path, mdata: MuData) -> None:
+    """Open what was written and compare its structure, shapes and last values' readability with the MuData."""
+    import h5py
+
+    check_file(path)
+    with h5py.File(path, "r") as file:
+        problems = []
+        for name, adata in mdata.mod.items():
+            group = file.get(f"mod/{name}")
+            if group is None:
+                problems.append(f"modality '{name}' is missing")
+                continue
+            for slot in ("layers", "obsm", "varm", "obsp", "varp", "uns"):
+                expected = {k for k in getattr(adata, slot) if k is not None}
+                lost = expected - set(group.get(slot, ()))
+                problems += [f"mod['{name}'].{slot}['{k}'] is missing" for k in sorted(lost)]
+            for axis, length in (("obs", adata.n_obs), ("var", adata.n_vars)):
+                index = group[axis][group[axis].attrs["_index"]]
+                if index.shape[0] != length:
+                    problems.append(f"mod['{name}'].{axis} has {index.shape[0]} rows, not {length}")
+        problems += [f"uns['{k}'] is missing" for k in sorted(set(mdata.uns) - set(file.get("uns", ())))]
+        file.visititems(_read_last)
+    if problems:
+        msg = f"The written file does not hold the whole MuData: {'; '.join(problems[:5])}. The old file was kept."
+        raise InputError(msg)
+
+
+def _read_last(_name: str, item: object) -> None:
+    import h5py
+
+    if isinstance(item, h5py.Dataset) and item.shape and all(item.shape):
+        item[tuple(n - 1 for n in item.shape)]
+
+
+def read_h5mu(path: str | Path, *, safe: bool = True) -> MuData:
+    """Read an h5mu file, after looking through it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    safe
+        Walk through the file first and refuse links to other files, data kept outside the file, loops, and data sets
+        that claim far more than the file can hold; check the indices of all sparse matrices afterwards. Costs
+        milliseconds.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, unsafe, holds no modalities, or was written by a newer tilegrn.
+    """
+    import mudata
+
+    file = existing_file(path, "The h5mu file")
+    if safe:
+        check_file(file)
+    try:
+        with no_pull():
+            mdata = mudata.read_h5mu(file)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as err:
+        if isinstance(err, InputError):
+            raise
+        msg = f"'{file}' cannot be read as a MuData: {err}"
+        raise InputError(msg) from err
+    if safe:
+        check_sparse_indices(mdata, file)
+    return mdata
+
+
+def read_10x(path: str | Path, *, duplicates: Literal["error", "drop"] = "error") -> MuData:
+    """Read the ``filtered_feature_bc_matrix.h5`` of a 10x multiome run, through muon.
+
+    Parameters
+    ----------
+    path
+        The file of Cell Ranger ARC.
+    duplicates
+        What to do with gene symbols that occur more than once (a 10x reference holds a few): raise, or drop all genes
+        of such symbols with a warning. They are never renamed, as ``TBCE-1`` would be no gene of any TSS table.
+
+    Returns
+    -------
+    MuData with the modalities ``rna`` and ``atac``; ``var["interval"]`` is kept.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is no 10x file, lacks one of the two modalities, or symbols are repeated.
+    """
+    if duplicates not in {"error", "drop"}:
+        msg = f"duplicates is '{duplicates}'; it must be 'error' or 'drop'."
+        raise InputError(msg)
+    file = existing_file(path, "The 10x file")
+    with warnings.catch_warnings(), no_pull():
+        warnings.filterwarnings("ignore", message="Variable names are not unique", category=UserWarning)
+        warnings.filterwarnings("ignore", message="var_names are not unique", category=UserWarning)
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+        warnings.filterwarnings("ignore", message="`__version__` is deprecated", category=FutureWarning)
+        import muon
+
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # muon prints what it adds
+                mdata = muon.read_10x_h5(file, extended=True)
+        except (OSError, ValueError, KeyError) as err:
+            msg = f"'{file}' cannot be read as a 10x h5 file: {err}"
+            raise InputError(msg) from err
+        missing = [m for m in ("rna", "atac") if m not in getattr(mdata, "mod", {})]
+        if missing:
+            msg = f"'{file}' holds no {' and no '.join(missing)} features; a multiome run has genes and peaks."
+            raise InputError(msg)
+        names = mdata["rna"].var_names
+        if not names.is_unique:
+            twice = [str(n) for n in names[names.duplicated()].unique()]
+            text = f"{len(twice)} gene symbols occur more than once in '{file}' ({', '.join(twice[:5])})"
+            if duplicates == "error":
+                msg = f"{text}. Drop them with grn.io.read_10x(path, duplicates='drop')."
+                raise InputError(msg)
+            warnings.warn(f"{text}; these genes are dropped.", UserWarning, stacklevel=2)
+            mdata.mod["rna"] = mdata["rna"][:, ~names.duplicated(keep=False)].copy()
+            mdata.update()
+    return mdata
