@@ -1,0 +1,10 @@
+"""``python -m tilegrn``: the command line."""
+
+from __future__ import annotations
+
+import sys
+
+from tilegrn.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""The command line: what it refuses and how, what it leaves behind, and the whole walk on a small simulation."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+from tilegrn import _outputs, _run, cli
+from tilegrn.datasets import simulate
+from tilegrn.errors import InputError
+
+SMALL = {"n_cells": 160, "n_genes": 60, "n_peaks": 240, "n_tfs": 10, "n_chroms": 2, "chrom_length": 600_000}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    simulate(**SMALL, seed=0, folder=folder)
+    return folder
+
+
+@pytest.fixture
+def arguments(data, tmp_path):
+    """Arguments of a run that would work."""
+    return {
+        "h5mu": str(data / "multiome.h5mu"),
+        "--chrom-sizes": str(data / "genome.chrom.sizes"),
+        "--tss": str(data / "tss.bed"),
+        "--fasta": str(data / "genome.fa"),
+        "--motifs": str(data / "motifs.motif"),
+        "--out": str(tmp_path / "out"),
+    }
+
+
+def line(arguments):
+    rest = [word for name, value in arguments.items() if name != "h5mu" for word in (name, value) if word is not None]
+    return ["run", arguments["h5mu"], *rest]
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_and_version_load_nothing_heavy(flag):
+    code = (
+        "import sys\nfrom tilegrn.cli import main\n"
+        "try: main([sys.argv[1]])\nexcept SystemExit as e: assert e.code == 0\n"
+        "heavy = {'torch', 'scanpy', 'muon', 'matplotlib', 'anndata', 'pandas', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code, flag], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "tilegrn" in result.stdout
+
+
+def test_python_m_tilegrn_is_the_command_line():
+    result = subprocess.run(
+        [sys.executable, "-m", "tilegrn", "info", "nowhere"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == cli.MISUSED
+    assert result.stderr == "tilegrn: error: 'nowhere' does not exist.\n"
+
+
+BAD = {
+    "no such h5mu": ({"h5mu": "absent.h5mu"}, "h5mu file 'absent.h5mu' does not exist"),
+    "no assembly": ({"--chrom-sizes": None, "--tss": None}, "Which assembly"),
+    "unknown assembly": ({"--chrom-sizes": "mm12"}, "Unknown assembly 'mm12'"),
+    "no TSSs of that assembly": ({"--tss": "hg19"}, "No TSS table of 'hg19'"),
+    "no such TSS file": ({"--tss": "absent.bed"}, "absent.bed"),
+    "no binding": ({"--fasta": None, "--motifs": None}, "none was given"),
+    "two bindings": ({"--binding": "{data}/truth.tsv"}, "--binding and --fasta were given"),
+    "motifs without bases": ({"--fasta": None, "--binding": "{data}/truth.tsv"}, "go together"),
+    "bases without motifs": ({"--motifs": None}, "go together"),
+    "no such motifs": ({"--motifs": "absent.motif"}, "motifs file 'absent.motif' does not exist"),
+    "out is a file": ({"--out": "{data}/tss.bed"}, "is no folder"),
+    "out is full": ({"--out": "{data}"}, "is not empty"),
+    "out is no result": ({"--out": "{data}", "--force": ""}, "does not look like a result"),
+    "out cannot be made": ({"--out": "/proc/tilegrn/out"}, "Cannot write results"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
+def test_refused_in_one_plain_message_before_any_work(arguments, change, message, data, tmp_path, capsys, monkeypatch):
+    def no_work(*_):
+        pytest.fail("work was begun")
+
+    monkeypatch.setattr(_run, "walk", no_work)
+    for name, value in change.items():
+        arguments[name] = value.format(data=data) if value is not None else None
+    words = [word for word in line({k: v for k, v in arguments.items() if v is not None}) if word != ""]
+    before = sorted(data.rglob("*"))
+    assert cli.main(words) == cli.MISUSED
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("tilegrn: error: ")
+    assert "Traceback" not in error
+    assert sorted(data.rglob("*")) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback(arguments, capsys):
+    assert cli.main([*line({**arguments, "h5mu": "absent.h5mu"}), "--debug"]) == cli.MISUSED
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["dance"], ["demo", "--cells", "0"], ["demo", "--seed", "x"]])
+def test_misspelt_commands_exit_with_2(words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words)
+    assert caught.value.code == cli.MISUSED
+    assert "usage: tilegrn" in capsys.readouterr().err
+
+
+FAULTS = {
+    "input": (InputError("the peaks are of hg19"), cli.MISUSED, "error: the peaks are of hg19"),
+    "interrupt": (KeyboardInterrupt(), cli.INTERRUPTED, "was not made"),
+    "memory": (MemoryError(), cli.FAILED, "Out of memory"),
+    "disk": (OSError(28, "No space left on device", "/x"), cli.FAILED, "No space left on device: '/x'"),
+    "bug": (ZeroDivisionError("division by zero"), cli.FAILED, "ZeroDivisionError: division by zero\nThis is a bug"),
+}
+
+
+@pytest.mark.parametrize(("fault", "code", "message"), FAULTS.values(), ids=FAULTS)
+def test_a_failed_run_leaves_nothing(arguments, fault, code, message, tmp_path, capsys, monkeypatch):
+    def fail(_run, folder, _steps):
+        (folder / "half").write_text("done")
+        raise fault
+
+    monkeypatch.setattr(_run, "walk", fail)
+    assert cli.main(line(arguments)) == code
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_run_keeps_the_earlier_result(arguments, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "run.json").write_text("{}")
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_run, "walk", fail)
+    assert cli.main([*line(arguments), "--force"]) == cli.INTERRUPTED
+    assert "is as it was" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.rglob("*")] == ["out", "run.json"]
+
+
+def test_kill_ends_like_an_interrupt(arguments, tmp_path, monkeypatch, capsys):
+    def killed(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(_run, "walk", killed)
+    assert cli.main(line(arguments)) == cli.INTERRUPTED
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert list(tmp_path.iterdir()) == []
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_messages_go_to_stderr_and_nothing_stays_configured(arguments, tmp_path, monkeypatch, capsys):
+    def talk(*_):
+        logging.getLogger("tilegrn.pp").info("placing")
+        warnings.warn_explicit("3 peaks lie on contigs", UserWarning, "x.py", 1, module="tilegrn._run")
+        warnings.warn_explicit("numpy will change", FutureWarning, "y.py", 1, module="elsewhere")
+        return "done"
+
+    monkeypatch.setattr(_run, "walk", talk)
+    before = logging.getLogger("tilegrn").handlers[:]
+    assert cli.main(line(arguments)) == cli.OK
+    said = capsys.readouterr()
+    assert re.search(r"^\[ *\d+\.\d s\] placing$", said.err, re.M)
+    assert "warning: 3 peaks lie on contigs" in said.err
+    assert "numpy" not in said.err
+    assert said.out.startswith("done\nResults: ")
+    assert logging.getLogger("tilegrn").handlers == before
+    assert cli.main([*line({**arguments, "--out": str(tmp_path / "two")}), "--quiet"]) == cli.OK
+    assert "placing" not in capsys.readouterr().err
+
+
+def test_an_input_inside_the_folder_is_not_replaced(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "run.json").write_text("{}")
+    (out / "annotated.h5mu").write_text("")
+    with pytest.raises(InputError, match="lies in"):
+        _outputs.check_target(out, force=True, inputs=(out / "annotated.h5mu",))
+    _outputs.check_target(out, force=True, inputs=(tmp_path / "other.h5mu",))
+
+
+def test_new_folder_appears_at_the_end_and_replaces(tmp_path):
+    out = tmp_path / "deep" / "out"
+    for text in ("one", "two"):
+        with _outputs.new_folder(out) as folder:
+            (folder / "file").write_text(text)
+            assert not out.exists() or (out / "file").read_text() == "one"
+        assert (out / "file").read_text() == text
+    assert [p.name for p in out.parent.iterdir()] == ["out"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert out.stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_info_tells_what_a_file_holds(data, capsys):
+    assert cli.main(["info", str(data / "multiome.h5mu")]) == cli.OK
+    text = capsys.readouterr().out
+    assert "160 cells" in text
+    assert "rna: 160 cells x 60 features" in text
+    assert "sample (4)" in text
+    assert "tilegrn: nothing yet" in text
+    assert cli.main(["info", str(data)]) == cli.MISUSED
+    assert cli.main(["info", str(data / "tss.bed")]) == cli.MISUSED
