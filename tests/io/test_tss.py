@@ -1,0 +1,206 @@
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tilegrn.errors import InputError
+from tilegrn.io._tss import read_tss
+
+
+def write(tmp_path, text, name="x.bed"):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def rows(table):
+    return list(table.itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize(("name", "n_rows", "n_genes"), [("mm10", 26546, 23452), ("hg38", 33963, 26496)])
+def test_shipped_tables(real_data, name, n_rows, n_genes):
+    table = read_tss(name)
+    assert (len(table), table["gene"].nunique()) == (n_rows, n_genes)
+    assert table["pos"].dtype == np.int64
+    file = real_data(f"reference/{name}_refseq_tss.bed.gz")
+    bed = pd.read_csv(file, sep="\t", header=None)
+    assert (table["pos"].to_numpy() == bed[1].to_numpy()).all()
+    assert (table["gene"].to_numpy() == bed[3].to_numpy()).all()
+    other = read_tss(file)
+    assert other.attrs["sha256"] == table.attrs["sha256"]
+    assert (table.attrs["origin"], other.attrs["origin"]) == (name, str(file))
+
+
+TWO = [("A", "chr1", 9, "+"), ("B", "chr1", 99, "-")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "chr1\t9\t10\tA\t0\t+\nchr1\t99\t100\tB\t0\t-\n",
+        "\ufefftrack name=x\nbrowser position y\n#c\nchr1\t9\t10\tA\t0\t+\r\nchr1\t99\t100\tB\t0\t-\r\n",
+        "chrom\tstart\tend\tname\tscore\tstrand\nchr1\t9\t10\tA\t0\t+\nchr1\t99\t100\tB\t0\t-",
+        "chr1\t9\t10\tA\t0\t+\nchr1\t9\t10\tA\t0\t+\nchr1\t99\t100\tB\t0\t-\n",  # a repeated row
+        "chr1\t9\t50\tA\t0\t+\nchr1\t20\t100\tB\t0\t-\n",  # genes: TSS by strand
+        "chr1\t9\t9\tA\t.\t+\nchr1\t100\t100\tB\t.\t-\n",  # the notebook's zero-width rows: txStart, txEnd
+        gzip.compress(b"chr1\t9\t10\tA\t0\t+\nchr1\t99\t100\tB\t0\t-\n"),
+    ],
+)
+def test_beds_that_mean_the_same(tmp_path, text):
+    table = read_tss(write(tmp_path, text))
+    assert rows(table) == TWO
+    assert (
+        table.attrs["sha256"] == read_tss(pd.DataFrame(TWO, columns=["gene", "chrom", "pos", "strand"])).attrs["sha256"]
+    )
+
+
+def test_strand_is_asked_for_only_where_it_matters(tmp_path):
+    assert rows(read_tss(write(tmp_path, "chr1\t9\t10\tA\n"))) == [("A", "chr1", 9, ".")]
+    with pytest.raises(InputError, match="line 2: 'B' is 80 bp wide and has no strand"):
+        read_tss(write(tmp_path, "chr1\t9\t10\tA\nchr1\t20\t100\tB\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("chr1 9 10 A\n", "line 1: columns are separated by spaces"),
+        ("chr1\t9\t10\n", "line 1: 3 columns; a BED of TSSs needs"),
+        ("chr1\t9\t10\tA\nchr1\t1e6\t10\tB\n", "line 2: start is '1e6'"),
+        ("chr1\tx\t10\tA\n", "line 1: start is 'x'"),
+        ("chr1\t-1\t10\tA\n", "line 1: start is -1"),
+        ("chr1\t11\t10\tA\n", "line 1: start 11 > end 10"),
+        ("chr1\t9\t10\tA\t0\tplus\n", "line 1: the strand is 'plus'"),
+        ("chr1\t9\t10\t.\n", "line 1: no gene name"),
+        ("\t9\t10\tA\n", "line 1: no chromosome"),
+        ("# nothing\n", "holds no transcription start sites"),
+        ("chr1\t9\t10\tENSG00000000001.1\nchr1\t9\t10\tENSG00000000001.2\n", "same identifier in two versions"),
+        ("chr1\t9\t10\tENSG00000000001.1\nchr1\t9\t10\tENSG00000000001\n", "same identifier in two versions"),
+    ],
+)
+def test_bad_beds(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        read_tss(write(tmp_path, text))
+
+
+def test_versions_are_cut_off_identifiers_and_kept_in_symbols(tmp_path):
+    names = ["ENSG00000139618.19", "ENSMUSG00000051951.5", "RP11-34P13.7", "ENSG00000182378.15_PAR_Y", "AC1.1"]
+    text = "".join(f"chr1\t{i}\t{i + 1}\t{n}\n" for i, n in enumerate(names))
+    expected = ["ENSG00000139618", "ENSMUSG00000051951", "RP11-34P13.7", "ENSG00000182378_PAR_Y", "AC1.1"]
+    assert list(read_tss(write(tmp_path, text))["gene"]) == expected
+
+
+GTF = """#!genome-build x
+1\thavana\tgene\t10\t50\t.\t+\t.\tgene_id "ENSG00000000001.3"; gene_name "A";
+1\thavana\ttranscript\t10\t50\t.\t+\t.\tgene_id "ENSG00000000001.3"; transcript_id "T1"; gene_name "A";
+1\thavana\ttranscript\t20\t50\t.\t+\t.\tgene_id "ENSG00000000001.3"; transcript_id "T2"; gene_name "A";
+1\thavana\texon\t10\t50\t.\t+\t.\tgene_id "ENSG00000000001.3"; transcript_id "T1"; gene_name "A";
+1\thavana\tgene\t60\t100\t.\t-\t.\tgene_id "ENSG00000000002.1";
+1\thavana\ttranscript\t60\t100\t.\t-\t.\tgene_id "ENSG00000000002.1"; transcript_id "T3";
+"""
+
+
+def test_gtf(tmp_path):
+    path = write(tmp_path, "\ufeff" + GTF.replace("\n", "\r\n"), "x.gtf")
+    expected = [("A", "1", 9, "+"), ("A", "1", 19, "+"), ("ENSG00000000002", "1", 99, "-")]
+    assert rows(read_tss(path)) == expected
+    by_id = [("ENSG00000000001", *row[1:]) if row[0] == "A" else row for row in expected]
+    assert rows(read_tss(path, gene_key="gene_id")) == by_id
+    genes = write(tmp_path, "".join(x for x in GTF.splitlines(keepends=True) if "\ttranscript\t" not in x), "g.txt")
+    assert rows(read_tss(genes)) == [expected[0], expected[2]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('1\th\texon\t1\t5\t.\t+\t.\tgene_id "A";\n', "neither transcript nor gene lines"),
+        (GTF.replace("\t", " "), "line 2: columns are separated by spaces"),
+        ("1\th\tgene\n", "line 1: a GTF line has 9 columns"),
+    ],
+)
+def test_bad_gtfs(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        read_tss(write(tmp_path, text, "x.gtf"))
+
+
+def test_real_gtf_against_its_own_text(real_data):
+    path = real_data("reference/mm10_ensembl75_chr1.gtf.gz")
+    with gzip.open(path, "rt") as handle:
+        fields = [line.rstrip("\n").split("\t") for line in handle if "\ttranscript\t" in line]
+    expected = {
+        (f[8].split('gene_name "')[1].split('"')[0], f[0], int(f[3]) - 1 if f[6] == "+" else int(f[4]) - 1, f[6])
+        for f in fields
+    }
+    table = read_tss(path)
+    assert set(rows(table)) == expected
+    assert len(table) == len(expected)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame(
+            {
+                "Chromosome": ["chr1", "chr1"],
+                "Start": [9, 20],
+                "End": [10, 100],
+                "Name": ["A", "B"],
+                "Strand": ["+", "-"],
+            }
+        ),
+        pd.DataFrame({"symbol": ["A", "B"], "chr": ["chr1"] * 2, "TSS": [9.0, 99.0], "strand": [1, -1]}),
+        pd.DataFrame(
+            {
+                "name": ["A", "B"],
+                "chrom": ["chr1"] * 2,
+                "chromStart": [9, 99],
+                "chromEnd": [10, 100],
+                "strand": ["+", "-"],
+            }
+        ),
+    ],
+)
+def test_tables_in_the_usual_spellings(frame):
+    before = frame.copy()
+    assert rows(read_tss(frame)) == TWO
+    pd.testing.assert_frame_equal(frame, before)
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.DataFrame({"gene": ["A"], "chrom": ["1"]}), "it has gene, chrom"),
+        (pd.DataFrame({"gene": ["A"], "chrom": ["1"], "pos": [np.nan]}), "row 0: pos is nan"),
+        (pd.DataFrame({"gene": ["A"], "chrom": ["1"], "pos": [1.5]}), "row 0: pos is 1.5"),
+        (pd.DataFrame({"gene": ["A"], "chrom": ["1"], "pos": [-1]}), "row 0: pos is -1"),
+        (pd.DataFrame({"gene": [None], "chrom": ["1"], "pos": [1]}), "row 0: no gene name"),
+        (pd.DataFrame({"gene": [], "chrom": [], "pos": []}), "holds no transcription"),
+    ],
+)
+def test_bad_tables(frame, message):
+    with pytest.raises(InputError, match=message):
+        read_tss(frame)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("mm39", "No TSS table of mm39 is shipped"),
+        ("mm12", "Unknown TSS table 'mm12'"),
+        ("a/b.bed", "does not exist"),
+        (3, "not int"),
+    ],
+)
+def test_bad_sources(source, message):
+    with pytest.raises(InputError, match=message):
+        read_tss(source)
+
+
+@pytest.mark.filterwarnings("ignore:pkg_resources:UserWarning", "ignore::FutureWarning:pyranges")
+def test_pyranges():
+    import pyranges
+
+    table = pd.DataFrame(
+        {"Chromosome": ["chr1"] * 2, "Start": [9, 20], "End": [10, 100], "Name": list("AB"), "Strand": ["+", "-"]}
+    )
+    assert rows(read_tss(pyranges.PyRanges(table))) == TWO
