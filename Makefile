@@ -55,7 +55,7 @@ $(VENV)/.doc: $(VENV)/.package
 
 .PHONY: demo
 demo: $(VENV)/.package  ## the main job on simulated data: window matrices, model, predictions, scorecard, figures
-	$(BIN)/tilegrn demo --out $(DEMO)
+	$(BIN)/tilegrn demo $(DEMO) --force
 
 .PHONY: test
 test: $(VENV)/.test  ## the whole test suite
