@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 N_STATES = 6
 """Dimensions of the hidden cell state."""
+OWN_NOISE = 0.8
+"""Standard deviation of a TF's log level that no hidden state explains: what tells TFs of one program apart."""
 STEEPNESS = 4.0
 """Log fold change of a gene per unit of bound, open, undecayed TF activity."""
 CEILING = 2.5
@@ -134,7 +136,7 @@ def draw_cells(
     opens = 0.5 * (network.bound @ follows) + rng.normal(0, 0.5, size=(n_peaks, N_STATES))
     base_open = np.where(promoters, 0.0, -1.4) + rng.normal(0, 0.6, size=n_peaks)
     detect = rng.lognormal(np.log(0.4), 0.3, size=n_peaks)
-    base_rate = np.where(np.arange(n_genes) < n_tfs, 1.2, 0.4) * rng.lognormal(0, 0.6, size=n_genes)
+    base_rate = np.where(np.arange(n_genes) < n_tfs, 1.5, 0.4) * rng.lognormal(0, 0.6, size=n_genes)
     batch = rng.normal(0, 0.1, size=(n_samples, n_genes))
     signed, weights = network.signed_binding(), network.weights(n_genes)
     sample = obs["sample"].cat.codes.to_numpy()
@@ -151,8 +153,8 @@ def draw_cells(
         shown = state[rows]
         m = len(shown)
         noise = block_rng.normal(size=(m, n_tfs))
-        log_level = shown @ follows.T + 0.5 * noise
-        level = np.exp(log_level - 0.5 * (follows**2).sum(axis=1) - 0.125)
+        log_level = shown @ follows.T + OWN_NOISE * noise
+        level = np.exp(log_level - 0.5 * (follows**2).sum(axis=1) - 0.5 * OWN_NOISE**2)
         chance = 1 / (1 + np.exp(-(base_open + shown @ opens.T)))
         is_open = (block_rng.random((m, n_peaks)) < chance).astype(np.float64)
         atac.append(
