@@ -247,14 +247,11 @@ def _check_frame(frame: pd.DataFrame, where: str) -> None:
         twice = sorted({str(c) for c in frame.columns[frame.columns.duplicated()]})
         msg = f"{where} has columns that occur twice ({', '.join(twice[:3])}). Rename or drop them."
         raise InputError(msg)
-    for column, values in frame.items():
-        if values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) not in {
-            "string",
-            "empty",
-            "boolean",
-        }:
-            alone = pd.DataFrame({str(column): values.to_numpy()}, index=frame.index.astype(str))
-            _try_write(alone, f"{where}['{column}']")
+    for name in frame.columns:
+        values = frame[name]
+        if values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) not in _TEXT_LIKE:
+            alone = pd.DataFrame({str(name): values.to_numpy()}, index=frame.index.astype(str))
+            _try_write(alone, f"{where}['{name}']")
     _try_write(frame.iloc[:2], where)
 
 
@@ -269,7 +266,7 @@ def _plain(value: Any) -> bool:
 def _nbytes(value: Any) -> int:
     if isinstance(value, pd.DataFrame):
         return int(value.memory_usage(deep=False).sum()) + 32 * len(value)
-    if sparse.issparse(value) and hasattr(value, "indptr"):
+    if isinstance(value, (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array)):
         return int(value.data.nbytes + value.indices.nbytes + value.indptr.nbytes)
     return int(getattr(value, "nbytes", 64))
 

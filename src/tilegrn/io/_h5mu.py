@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import logging
 import os
@@ -22,13 +23,16 @@ from tilegrn.io._text import existing_file
 if TYPE_CHECKING:
     from mudata import MuData
 
-__all__ = ["read_10x", "read_h5mu", "write_h5mu"]
+__all__ = ["read_10x", "read_h5mu", "write_h5mu", "write_zarr"]
 
 logger = logging.getLogger(__name__)
 
 _TEMPORARY = ".{name}.{pid}-{token}.tilegrn-tmp"
 _STALE_SECONDS = 24 * 3600
 _SPARE_BYTES = 2**20
+_SLOTS = ("layers", "obsm", "varm", "obsp", "varp", "uns")
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 
 def write_h5mu(
@@ -64,13 +68,105 @@ def write_h5mu(
     """
     import mudata
 
+    target = _checked_target(path, overwrite=overwrite)
+    if target.is_dir():
+        msg = f"'{target}' is a folder; give the path of a file."
+        raise InputError(msg)
+    mdata = _prepare(target, mdata)
+    temporary = _temporary(target)
+    try:
+        with no_pull():
+            mudata.write_h5mu(temporary, mdata, **({"compression": compression} if compression else {}))
+        _sync(temporary)
+        _verify(temporary, mdata)
+        temporary.replace(target)
+        _sync(target.parent)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+    logger.info("wrote %s (%d bytes)", target, target.stat().st_size)
+
+
+def write_zarr(path: str | Path, mdata: MuData, *, overwrite: bool = True) -> None:
+    """Write a MuData as a zarr folder that is there whole or not at all.
+
+    As :func:`write_h5mu`: checked first, written beside the target, brought to disk, opened again, then exchanged with an
+    older folder in one step (in two renames where the system cannot exchange).
+
+    Parameters
+    ----------
+    path
+        The folder, usually ``*.zarr``.
+    mdata
+        The MuData.
+    overwrite
+        Whether an existing zarr folder may be replaced; other folders never are.
+
+    Raises
+    ------
+    InputError
+        As :func:`write_h5mu`; also if the target is a file, or a folder that is no zarr.
+    """
+    import mudata
+
+    target = _checked_target(path, overwrite=overwrite)
+    if target.exists() and not any((target / mark).is_file() for mark in (".zgroup", "zarr.json")):
+        msg = f"'{target}' is there and is no zarr folder; it is not replaced. Give another path."
+        raise InputError(msg)
+    mdata = _prepare(target, mdata)
+    temporary = _temporary(target)
+    try:
+        with no_pull():
+            mudata.write_zarr(str(temporary), mdata)
+        for entry in (*temporary.rglob("*"), temporary):
+            _sync(entry)
+        _verify_zarr(temporary, mdata)
+        _exchange(temporary, target)
+        _sync(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    logger.info("wrote %s", target)
+
+
+def _verify_zarr(path: Path, mdata: MuData) -> None:
+    import zarr
+
+    root = zarr.open_group(str(path), mode="r")
+    lost = []
+    for name, adata in mdata.mod.items():
+        for slot in _SLOTS:
+            keys = [k for k in getattr(adata, slot) if k is not None]
+            lost += [f"mod['{name}'].{slot}['{k}']" for k in keys if f"mod/{name}/{slot}/{k}" not in root]
+    if lost:
+        msg = f"The written folder lacks {', '.join(lost[:5])}. The old one was kept."
+        raise InputError(msg)
+
+
+def _exchange(temporary: Path, target: Path) -> None:
+    """Put a folder in the place of another; the old one is left under the temporary name."""
+    if not target.exists():
+        temporary.rename(target)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(temporary), os.fsencode(target)
+    if hasattr(libc, "renameat2") and libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+        return
+    aside = _temporary(target)
+    target.rename(aside)
+    try:
+        temporary.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    aside.rename(temporary)
+
+
+def _checked_target(path: str | Path, *, overwrite: bool) -> Path:
+    """Return the real path to write to, if something may be written there."""
     target = Path(path).expanduser().resolve()  # through a symbolic link, to the file itself
     folder = target.parent
     if not folder.is_dir():
         msg = f"The folder '{folder}' does not exist; make it first."
-        raise InputError(msg)
-    if target.is_dir():
-        msg = f"'{target}' is a folder; give the path of a file."
         raise InputError(msg)
     if target.exists() and not overwrite:
         msg = f"'{target}' is there already; give another path, or overwrite=True."
@@ -78,27 +174,27 @@ def write_h5mu(
     if not os.access(folder, os.W_OK | os.X_OK):
         msg = f"The folder '{folder}' is not writable; choose another, or change its permissions."
         raise InputError(msg)
+    return target
+
+
+def _prepare(target: Path, mdata: MuData) -> MuData:
+    """Check contents and room before anything is written; return the MuData, copied if it is a view."""
     if mdata.is_view or any(a.is_view for a in mdata.mod.values()):
         mdata = mdata.copy()
     needed = check_writable(mdata) + _backed_bytes(mdata)
     _sweep(target)
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(target.parent).free
     if free < needed + _SPARE_BYTES:
-        msg = f"'{folder}' has {free:,} bytes free, but up to {needed:,} are needed. Make room, or choose another disk."
+        msg = (
+            f"'{target.parent}' has {free:,} bytes free, but up to {needed:,} are needed. Make room, or choose another "
+            "disk."
+        )
         raise InputError(msg)
+    return mdata
 
-    temporary = folder / _TEMPORARY.format(name=target.name, pid=os.getpid(), token=secrets.token_hex(4))
-    try:
-        with no_pull():
-            mudata.write_h5mu(temporary, mdata, **({"compression": compression} if compression else {}))
-        _sync(temporary)
-        _verify(temporary, mdata)
-        temporary.replace(target)
-        _sync(folder)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-    logger.info("wrote %s (%d bytes)", target, target.stat().st_size)
+
+def _temporary(target: Path) -> Path:
+    return target.parent / _TEMPORARY.format(name=target.name, pid=os.getpid(), token=secrets.token_hex(4))
 
 
 def _backed_bytes(mdata: MuData) -> int:
@@ -119,13 +215,16 @@ def _sweep(target: Path) -> None:
     pattern = re.compile(re.escape(f".{target.name}.") + r"([0-9]+)-[0-9a-f]{8}\.tilegrn-tmp")
     for entry in target.parent.iterdir():
         match = pattern.fullmatch(entry.name)
-        if match is None or not entry.is_file():
+        if match is None or entry.is_symlink():
             continue
         old = time.time() - entry.stat().st_mtime > _STALE_SECONDS  # its number may by now be another process's
         if old or not _is_running(int(match[1])):
             logger.info("removing %s, left behind by a run that was killed", entry)
-            with contextlib.suppress(FileNotFoundError, PermissionError):
-                entry.unlink()
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                with contextlib.suppress(FileNotFoundError, PermissionError):
+                    entry.unlink()
 
 
 def _is_running(pid: int) -> bool:
@@ -150,7 +249,7 @@ def _verify(path: Path, mdata: MuData) -> None:
             if group is None:
                 problems.append(f"modality '{name}' is missing")
                 continue
-            for slot in ("layers", "obsm", "varm", "obsp", "varp", "uns"):
+            for slot in _SLOTS:
                 expected = {k for k in getattr(adata, slot) if k is not None}
                 lost = expected - set(group.get(slot, ()))
                 problems += [f"mod['{name}'].{slot}['{k}'] is missing" for k in sorted(lost)]
