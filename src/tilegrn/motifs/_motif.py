@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -50,4 +51,6 @@ class Motif:
     @property
     def log_odds(self) -> NDArray[np.float64]:
         """Positions x 4: ln(max(p, 0.001) / 0.25), HOMER's scores (its source states the floor and the background)."""
-        return np.log(np.maximum(self.probabilities, 0.001) / 0.25)
+        floored = np.maximum(np.asarray(self.probabilities, dtype=np.float64), 0.001) / 0.25
+        # The logarithm of the C library, as in HOMER: numpy's vector version may differ in the last bit.
+        return np.array([math.log(p) if p > 0 else math.nan for p in floored.flat]).reshape(floored.shape)

@@ -1,0 +1,296 @@
+"""The compiled scanner: text to codes, codes to candidates, candidates to exact hits.
+
+Imported only when a scan starts, because numba takes its time. All functions release the GIL and use one thread;
+callers run them side by side on blocks of sequences.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numba
+import numpy as np
+
+from tilegrn.motifs._lookup import STEP, WIDTH, candidate_masks, lowest_bit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+__all__ = ["count_text", "find_text"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+TILE = 16384
+"""Positions scanned with all motifs before the next: their codes stay in the first-level cache."""
+NONE = 4
+"""Code of a letter that is no base."""
+
+
+def compiled(function: F) -> F:
+    """Compile with numba, kept on disk where a folder for it can be written."""
+    try:
+        return cast("F", numba.njit(nogil=True, cache=True)(function))
+    except RuntimeError:  # numba: no folder to keep compiled code in
+        return cast("F", numba.njit(nogil=True)(function))
+
+
+@compiled
+def _load_tile(
+    text: NDArray[np.uint8],
+    bounds: NDArray[np.int64],
+    alphabet: NDArray[np.uint8],
+    lo: int,
+    hi: int,
+    ahead: int,
+    codes: NDArray[np.uint8],
+    runs: NDArray[np.uint8],
+    owner: NDArray[np.int32],
+) -> None:
+    """Fill the codes, runs and sequence numbers of positions lo to hi, and codes and runs ``ahead`` further on."""
+    end = min(hi + ahead, text.size)
+    for i in range(end - lo, codes.size):
+        codes[i] = 0
+        runs[i] = 0
+    sequence = np.searchsorted(bounds, end - 1, side="right") - 1
+    position = end - 1
+    following = 0
+    while position >= lo:
+        first = max(bounds[sequence], lo)
+        run = 0
+        while position >= first:
+            base = alphabet[text[position]]
+            if base == NONE:
+                base = 0
+                run = 0
+            elif run < 255:
+                run += 1
+            codes[position - lo] = 4 * base + following
+            runs[position - lo] = run
+            following = base
+            if position < hi:
+                owner[position - lo] = sequence
+            position -= 1
+        sequence -= 1
+
+
+@compiled
+def _exact(
+    codes: NDArray[np.uint8],
+    runs: NDArray[np.uint8],
+    at: int,
+    strand: int,
+    scores: NDArray[np.float64],
+    lo: int,
+    length: int,
+) -> float:
+    """Sum the scores in motif order, in double precision, as HOMER does; -inf where an N or the end is covered."""
+    # Runs end at 255: a longer motif looks at the runs that follow.
+    left = length
+    place = at
+    while left > 255:
+        if runs[place] < 255:
+            return -np.inf
+        place += 255
+        left -= 255
+    if runs[place] < left:
+        return -np.inf
+    total = 0.0
+    if strand:
+        last = at + length - 1
+        for k in range(length):
+            total += scores[lo + k, 3 - (codes[last - k] >> 2)]
+    else:
+        for k in range(length):
+            total += scores[lo + k, codes[at + k] >> 2]
+    return total
+
+
+@compiled
+def _tile_hits(
+    codes: NDArray[np.uint8],
+    runs: NDArray[np.uint8],
+    n: int,
+    motif: int,
+    lengths: NDArray[np.int64],
+    thresholds: NDArray[np.float64],
+    limits: NDArray[np.uint8],
+    scores: NDArray[np.float64],
+    score_start: NDArray[np.int64],
+    tables: NDArray[np.uint8],
+    table_start: NDArray[np.int64],
+    masks: NDArray[np.uint64],
+    places: NDArray[np.int32],
+    found: NDArray[np.float64],
+) -> int:
+    """Write the hits of one motif in a tile, in order of position: ``2 * position + (strand is -)`` and the score."""
+    length = lengths[motif]
+    threshold = thresholds[motif]
+    first_score = score_start[motif]
+    first_table = table_start[motif]
+    n_pairs = (length + 1) // 2
+    limit = limits[motif]
+    shortest_run = np.uint8(min(length, 255))
+    n_hits = 0
+    for start in range(0, n, STEP):
+        if candidate_masks(codes, runs, start, tables, first_table, n_pairs, limit, shortest_run, masks) == 0:
+            continue
+        for word in range(0, masks.size, 2):
+            forward = masks[word]
+            backward = masks[word + 1]
+            either = forward | backward
+            at = start + word // 2 * WIDTH
+            while either != 0:
+                place = lowest_bit(either)
+                bit = np.uint64(1) << np.uint64(place)
+                either ^= bit
+                place += at
+                if place >= n:
+                    break
+                for strand in range(2):
+                    if (backward if strand else forward) & bit:
+                        score = _exact(codes, runs, place, strand, scores, first_score, length)
+                        if score >= threshold:
+                            places[n_hits] = 2 * place + strand
+                            found[n_hits] = score
+                            n_hits += 1
+    return n_hits
+
+
+@compiled
+def count_text(
+    text: NDArray[np.uint8],
+    bounds: NDArray[np.int64],
+    alphabet: NDArray[np.uint8],
+    columns: NDArray[np.int64],
+    n_columns: int,
+    lengths: NDArray[np.int64],
+    thresholds: NDArray[np.float64],
+    limits: NDArray[np.uint8],
+    scores: NDArray[np.float64],
+    score_start: NDArray[np.int64],
+    tables: NDArray[np.uint8],
+    table_start: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
+    """Count hits per sequence and column: the three arrays of a CSR matrix.
+
+    Sequences lie one behind the other in ``text``; ``bounds`` holds their starts and, last, the end.
+    """
+    n_sequences = bounds.size - 1
+    counts = np.zeros((n_sequences, n_columns), dtype=np.int32)
+    longest = lengths.max() if lengths.size else 0
+    codes = np.empty(TILE + longest + STEP + WIDTH + 2, dtype=np.uint8)
+    runs = np.empty_like(codes)
+    owner = np.empty(TILE, dtype=np.int32)
+    masks = np.empty(2 * STEP // WIDTH, dtype=np.uint64)
+    places = np.empty(2 * TILE, dtype=np.int32)
+    found = np.empty(2 * TILE, dtype=np.float64)
+    for lo in range(0, text.size, TILE):
+        hi = min(lo + TILE, text.size)
+        _load_tile(text, bounds, alphabet, lo, hi, longest, codes, runs, owner)
+        for motif in range(lengths.size):
+            n_hits = _tile_hits(
+                codes,
+                runs,
+                hi - lo,
+                motif,
+                lengths,
+                thresholds,
+                limits,
+                scores,
+                score_start,
+                tables,
+                table_start,
+                masks,
+                places,
+                found,
+            )
+            column = columns[motif]
+            for hit in range(n_hits):
+                counts[owner[places[hit] >> 1], column] += 1
+    return _compress(counts)
+
+
+@compiled
+def _compress(counts: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
+    """Turn a dense count matrix into the row pointers, columns and values of CSR."""
+    ends = np.zeros(counts.shape[0] + 1, dtype=np.int64)
+    for row in range(counts.shape[0]):
+        filled = 0
+        for column in range(counts.shape[1]):
+            filled += counts[row, column] != 0
+        ends[row + 1] = ends[row] + filled
+    indices = np.empty(ends[-1], dtype=np.int32)
+    values = np.empty(ends[-1], dtype=np.int32)
+    at = 0
+    for row in range(counts.shape[0]):
+        for column in range(counts.shape[1]):
+            if counts[row, column] != 0:
+                indices[at] = column
+                values[at] = counts[row, column]
+                at += 1
+    return ends, indices, values
+
+
+@compiled
+def find_text(
+    text: NDArray[np.uint8],
+    bounds: NDArray[np.int64],
+    alphabet: NDArray[np.uint8],
+    lengths: NDArray[np.int64],
+    thresholds: NDArray[np.float64],
+    limits: NDArray[np.uint8],
+    scores: NDArray[np.float64],
+    score_start: NDArray[np.int64],
+    tables: NDArray[np.uint8],
+    table_start: NDArray[np.int64],
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:
+    """List hits: sequence, motif, ``2 * leftmost position in the sequence + (strand is -)``, score."""
+    longest = lengths.max() if lengths.size else 0
+    codes = np.empty(TILE + longest + STEP + WIDTH + 2, dtype=np.uint8)
+    runs = np.empty_like(codes)
+    owner = np.empty(TILE, dtype=np.int32)
+    masks = np.empty(2 * STEP // WIDTH, dtype=np.uint64)
+    places = np.empty(2 * TILE, dtype=np.int32)
+    found = np.empty(2 * TILE, dtype=np.float64)
+    room = 4096
+    of_sequence = np.empty(room, dtype=np.int32)
+    of_motif = np.empty(room, dtype=np.int32)
+    position = np.empty(room, dtype=np.int64)
+    score = np.empty(room, dtype=np.float64)
+    n = 0
+    for lo in range(0, text.size, TILE):
+        hi = min(lo + TILE, text.size)
+        _load_tile(text, bounds, alphabet, lo, hi, longest, codes, runs, owner)
+        for motif in range(lengths.size):
+            n_hits = _tile_hits(
+                codes,
+                runs,
+                hi - lo,
+                motif,
+                lengths,
+                thresholds,
+                limits,
+                scores,
+                score_start,
+                tables,
+                table_start,
+                masks,
+                places,
+                found,
+            )
+            if n + n_hits > room:
+                room = 2 * (n + n_hits)
+                of_sequence = np.concatenate((of_sequence[:n], np.empty(room - n, dtype=np.int32)))
+                of_motif = np.concatenate((of_motif[:n], np.empty(room - n, dtype=np.int32)))
+                position = np.concatenate((position[:n], np.empty(room - n, dtype=np.int64)))
+                score = np.concatenate((score[:n], np.empty(room - n, dtype=np.float64)))
+            for hit in range(n_hits):
+                sequence = owner[places[hit] >> 1]
+                of_sequence[n] = sequence
+                of_motif[n] = motif
+                position[n] = places[hit] + 2 * (lo - bounds[sequence])
+                score[n] = found[hit]
+                n += 1
+    return of_sequence[:n], of_motif[:n], position[:n], score[:n]
