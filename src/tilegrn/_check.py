@@ -6,16 +6,17 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
     from mudata import MuData
+    from numpy.typing import NDArray
 
-__all__ = ["counts", "modality", "paired", "start", "unique_names"]
+__all__ = ["cell_labels", "counts", "modality", "paired", "start", "unique_names"]
 
 
 def modality(mdata: MuData, name: str) -> AnnData:
@@ -80,7 +81,10 @@ def _raw_matrix(adata: AnnData, name: str, layer: str | None) -> Any:
             return raw[:, adata.var_names].X
         return raw.X
     if layer not in adata.layers:
-        msg = f"'{name}' has no layer '{layer}'; it has {[k for k in adata.layers if k]}. Counts may also be in X (layer=None)."
+        msg = (
+            f"'{name}' has no layer '{layer}'; it has {[k for k in adata.layers if k]}. Counts may also be in X "
+            f"(layer=None)."
+        )
         raise InputError(msg)
     return adata.layers[layer]
 
@@ -99,10 +103,9 @@ def as_csr(x: Any, where: str) -> sparse.csr_matrix:
         if x.dtype == object:
             msg = f"{where} holds Python objects, not numbers."
             raise InputError(msg)
-    if sparse.issparse(x) and x.dtype == np.float16:
-        x = x.astype(np.float32)
-    mat = sparse.csr_matrix(x, copy=sparse.issparse(x) and (x.format == "csr") and not x.has_canonical_format)
+    mat = sparse.csr_matrix(x, dtype=np.float32 if x.dtype == np.float16 else None)
     if not mat.has_canonical_format:
+        mat = mat.copy()  # the arrays may be the caller's
         mat.sum_duplicates()
     return mat
 
@@ -170,3 +173,17 @@ def counts(
                 stacklevel=3,
             )
     return mat
+
+
+def cell_labels(mdata: MuData, column: str, rna: str, atac: str) -> NDArray[np.str_]:
+    """Read a column of cell annotation, wherever it is kept."""
+    for place in (mdata, mdata.mod[rna], mdata.mod[atac]):
+        if column in place.obs:
+            values = place.obs[column]
+            if values.isna().any():
+                msg = f"obs['{column}'] is missing for {int(values.isna().sum())} of {len(values)} cells."
+                raise InputError(msg)
+            return np.asarray(values.astype(str))
+    have = sorted({*mdata.obs.columns, *mdata.mod[rna].obs.columns, *mdata.mod[atac].obs.columns})
+    msg = f"No obs column '{column}'. There are: {have}."
+    raise InputError(msg)

@@ -1,8 +1,8 @@
 """The windows of an assembly: one vocabulary for every sample of it.
 
-Half-open windows ``[k * size, (k + 1) * size)`` on each chromosome, the last one cut at the chromosome's length, numbered
-through the chromosomes in the order of the sizes file. A window's number, or its name ``chr1:3000-4000``, means the same
-in every sample of the assembly.
+Half-open windows ``[k * size, (k + 1) * size)`` on each chromosome, the last one cut at the chromosome's length,
+numbered through the chromosomes in the order of the sizes file. A window's number, or its name ``chr1:3000-4000``,
+means the same in every sample of the assembly.
 """
 
 from __future__ import annotations

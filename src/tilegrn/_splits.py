@@ -55,8 +55,8 @@ def split_from_groups(
 ) -> NDArray[np.object_]:
     """Hold out whole groups (libraries, donors) for the test.
 
-    Validation cells come from ``val_groups`` if given; else they are drawn at random from the cells that are left, because
-    few data sets have a group to spare for tuning alone.
+    Validation cells come from ``val_groups`` if given; else they are drawn at random from the cells that are left,
+    because few data sets have a group to spare for tuning alone.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The one place that reads and writes tilegrn's records and window matrices in a MuData.
 
-Records live in ``mdata.uns["tilegrn"][step]`` as flat dictionaries of arrays, strings and numbers, because these are what
-h5mu and zarr bring back unchanged. Dictionaries are replaced, never mutated: MuData views share nested ``uns`` with their
-parent.
+Records live in ``mdata.uns["tilegrn"][step]`` as flat dictionaries of arrays, strings and numbers, because these are
+what h5mu and zarr bring back unchanged. Dictionaries are replaced, never mutated: MuData views share nested ``uns``
+with their parent.
 """
 
 from __future__ import annotations

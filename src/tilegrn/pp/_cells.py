@@ -6,7 +6,6 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from tilegrn import _check, _splits, _store
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mudata import MuData
-    from numpy.typing import NDArray
 
 __all__ = ["intersect_cells", "shared_barcodes", "split_cells"]
 
@@ -68,7 +66,8 @@ def _suggest(rna: pd.Index, atac: pd.Index) -> str:
 def intersect_cells(mdata: MuData, *, rna: str = "rna", atac: str = "atac", copy: bool = False) -> MuData | None:
     """Keep the cells that all modalities share, in the order of the RNA.
 
-    Cell annotation (``obs``, ``obsm``, layers) follows the cells. Other modalities than the two are cut to the same cells.
+    Cell annotation (``obs``, ``obsm``, layers) follows the cells. Other modalities than the two are cut to the same
+    cells.
 
     Parameters
     ----------
@@ -106,20 +105,6 @@ def intersect_cells(mdata: MuData, *, rna: str = "rna", atac: str = "atac", copy
     quiet_update(mdata)
     logger.info("Kept %d shared cells of %s.", len(shared), before)
     return mdata if copy else None
-
-
-def cell_labels(mdata: MuData, column: str, rna: str, atac: str) -> NDArray[np.str_]:
-    """Read a column of cell annotation, wherever it is kept."""
-    for place in (mdata, mdata.mod[rna], mdata.mod[atac]):
-        if column in place.obs:
-            values = place.obs[column]
-            if values.isna().any():
-                msg = f"obs['{column}'] is missing for {int(values.isna().sum())} of {len(values)} cells."
-                raise InputError(msg)
-            return np.asarray(values.astype(str))
-    have = sorted({*mdata.obs.columns, *mdata.mod[rna].obs.columns, *mdata.mod[atac].obs.columns})
-    msg = f"No obs column '{column}'. There are: {have}."
-    raise InputError(msg)
 
 
 def split_cells(
@@ -173,7 +158,7 @@ def split_cells(
         labels = _splits.draw_split(adata.n_obs, test=test, val=val, seed=seed)
     else:
         labels = _splits.split_from_groups(
-            cell_labels(mdata, by, rna, atac),
+            _check.cell_labels(mdata, by, rna, atac),
             test_groups=test_groups,
             val_groups=val_groups,
             test=test,

@@ -7,7 +7,6 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
 from tilegrn import _check, _store
@@ -22,7 +21,9 @@ from tilegrn.io._tss import read_tss
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
     from mudata import MuData
+    from numpy.typing import NDArray
 
     from tilegrn._grid import Grid
 
@@ -38,7 +39,8 @@ def _own_tss(table: pd.DataFrame, genes: pd.Index, grid: Grid) -> pd.DataFrame:
     if own.empty:
         msg = (
             f"None of the {len(genes)} genes (e.g. {list(map(str, genes[:3]))}) is in the TSS table "
-            f"(e.g. {list(map(str, table['gene'].unique()[:3]))}). Is it of the right species, and are the names of one kind? "
+            f"(e.g. {list(map(str, table['gene'].unique()[:3]))}). Is it of the right species, and are the names of "
+            f"one kind? "
             "Ensembl ids need a GTF and gene_key='gene_id'."
         )
         raise InputError(msg)
@@ -65,7 +67,7 @@ def _own_tss(table: pd.DataFrame, genes: pd.Index, grid: Grid) -> pd.DataFrame:
 
 def distance_matrix(
     grid: Grid,
-    windows: np.ndarray[Any, np.dtype[np.int64]],
+    windows: NDArray[np.int64],
     tss: pd.DataFrame,
     n_genes: int,
     *,
@@ -122,9 +124,9 @@ def tss_distance(
 ) -> MuData | None:
     r"""Score how near each window is to each gene's transcription start site.
 
-    The score is :math:`e^{-d / decay}` for windows within ``max_distance`` (inclusive) and absent beyond, the decay that
-    LINGER uses for cis-regulatory potential (Yuan and Duren, Nat Biotechnol 2024). Distances have no sign and no strand.
-    Only windows that hold a peak are scored.
+    The score is :math:`e^{-d / decay}` for windows within ``max_distance`` (inclusive) and absent beyond, the decay
+    that LINGER uses for cis-regulatory potential (Yuan and Duren, Nat Biotechnol 2024). Distances have no sign and no
+    strand. Only windows that hold a peak are scored.
 
     Parameters
     ----------
@@ -137,11 +139,12 @@ def tss_distance(
     decay
         Decay length in bp.
     anchor
-        Where the distance is measured from: ``"edge"`` is 0 if the window holds the TSS, else the bp to its nearest base;
-        ``"center"`` is from the middle; ``"end"`` is ``|end - TSS|``, TSS being the transcript's BED edge (txStart on ``+``,
-        txEnd on ``-``), the original notebook's rule.
+        Where the distance is measured from: ``"edge"`` is 0 if the window holds the TSS, else the bp to its nearest
+        base; ``"center"`` is from the middle; ``"end"`` is ``|end - TSS|``, TSS being the transcript's BED edge
+        (txStart on ``+``, txEnd on ``-``), the original notebook's rule.
     multiple
-        Genes with several TSSs: ``"nearest"`` takes the nearest; ``"all"`` sums the scores of all, as the notebook does.
+        Genes with several TSSs: ``"nearest"`` takes the nearest; ``"all"`` sums the scores of all, as the notebook
+        does.
     gene_key
         Gene attribute of a GTF.
     rna, atac
@@ -151,8 +154,8 @@ def tss_distance(
 
     Returns
     -------
-    ``None``, or the changed copy. Writes ``rna.varm["tss_distance"]`` (genes x windows, CSR float32, 0 = out of reach) and the
-    TSS table with its hash in ``uns``; see :func:`tilegrn.get.peak_tg` for the peaks' own distances.
+    ``None``, or the changed copy. Writes ``rna.varm["tss_distance"]`` (genes x windows, CSR float32, 0 = out of reach)
+    and the TSS table with its hash in ``uns``; see :func:`tilegrn.get.peak_tg` for the peaks' own distances.
 
     Raises
     ------

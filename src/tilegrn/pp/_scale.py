@@ -34,18 +34,19 @@ def scale(
 ) -> MuData | None:
     """Scale window accessibility and TF expression to [0, 1]: log1p, then min-max over the training cells.
 
-    Minimum and maximum are kept, so that other cells scale the same way: values beyond the training range are set to 0 and 1.
-    A feature that is constant over the training cells scales to 0.
+    Minimum and maximum are kept, so that other cells scale the same way: values beyond the training range are set to 0
+    and 1. A feature that is constant over the training cells scales to 0.
 
     Parameters
     ----------
     mdata
         Multiome data after :func:`bin_peaks` and :func:`add_binding` (or :func:`mark_tfs`).
     split
-        Column of ``mdata.obs`` that says which cells train. If it is absent, the default random split is drawn and written,
-        as :func:`split_cells` would.
+        Column of ``mdata.obs`` that says which cells train. If it is absent, the default random split is drawn and
+        written, as :func:`split_cells` would.
     like
-        A MuData that was scaled before: take its minimum and maximum instead of fitting (new cells of the same assembly).
+        A MuData that was scaled before: take its minimum and maximum instead of fitting (new cells of the same
+        assembly).
     layer
         Layer of the RNA counts; None is X.
     seed
@@ -119,7 +120,10 @@ def scale(
 def _ranges_of(like: MuData, genes: object, fingerprint: str, rna: str) -> tuple[MinMax, MinMax, int]:
     record = _store.get_record(like, K.REC_SCALE)
     if record["grid"] != fingerprint:
-        msg = "like= was binned into other windows. Run grn.pp.bin_peaks on both with the same chrom_sizes and window_size."
+        msg = (
+            "like= was binned into other windows. Run grn.pp.bin_peaks on both with the same chrom_sizes and "
+            "window_size."
+        )
         raise InputError(msg)
     n_windows = _store.get_grid(like).n_windows
     low, high = np.zeros(n_windows), np.zeros(n_windows)

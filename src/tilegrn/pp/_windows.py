@@ -39,8 +39,8 @@ def assign_windows(
 ) -> NDArray[np.int64]:
     """Window of largest overlap of each half-open interval, as a number within its chromosome.
 
-    An even split is drawn from ``seed`` and the interval itself, not from the order of the peaks: the same peak falls into
-    the same window in every sample and every subset.
+    An even split is drawn from ``seed`` and the interval itself, not from the order of the peaks: the same peak falls
+    into the same window in every sample and every subset.
 
     Parameters
     ----------
@@ -66,13 +66,14 @@ def assign_windows(
         bits = _mix(bits ^ _mix(start.astype(np.uint64)))
         bits = _mix(bits ^ _mix(end.astype(np.uint64) + np.uint64(1)))
     uniform = (bits >> np.uint64(11)).astype(np.float64) / float(1 << 53)
-    return low + np.floor(uniform * (high - low + 1)).astype(np.int64)
+    drawn: NDArray[np.int64] = low + np.floor(uniform * (high - low + 1)).astype(np.int64)
+    return drawn
 
 
 def peak_windows(
     names: list[str], sizes: Mapping[str, int], window_size: int, *, seed: int = 0, assembly: str = ""
 ) -> tuple[Grid, NDArray[np.int64]]:
-    """Number the windows of an assembly and find each peak's; -1 where its chromosome is absent."""
+    """Lay the windows of an assembly and find each peak's; -1 where its chromosome is absent."""
     chrom, start, end = parse_peaks(names)
     mapping = match_chroms(chrom, sizes, assembly=assembly)
     chrom = np.array([mapping.get(c, c) for c in chrom], dtype=object)
@@ -100,8 +101,9 @@ def bin_peaks(
 ) -> MuData | None:
     """Give every peak to the window that overlaps most of it, and sum accessibility per window.
 
-    The genome is tiled into half-open windows ``[k * window_size, (k + 1) * window_size)``, the last one of a chromosome cut
-    at its length. Columns are all windows of the assembly, so that samples share them; only windows with peaks hold values.
+    The genome is tiled into half-open windows ``[k * window_size, (k + 1) * window_size)``, the last one of a
+    chromosome cut at its length. Columns are all windows of the assembly, so that samples share them; only windows
+    with peaks hold values.
 
     Parameters
     ----------
@@ -129,8 +131,8 @@ def bin_peaks(
     Raises
     ------
     InputError
-        On peak names that cannot be read, repeat, or lie past the end of a chromosome (another assembly?), on more than 5 % of
-        peaks without a chromosome, and on values that are not counts.
+        On peak names that cannot be read, repeat, or lie past the end of a chromosome (another assembly?), on more
+        than 5 % of peaks without a chromosome, and on values that are not counts.
     """
     mdata = _check.start(mdata, atac, copy=copy)
     adata = mdata.mod[atac]
