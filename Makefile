@@ -100,11 +100,12 @@ $(LEG)/.installed: pyproject.toml tools/dependencies.py
 	@$(call environment,$(LEG),$(LEG_PYTHONS))
 	@$(LEG)/bin/python tools/dependencies.py $(LEG_VERSIONS) --without torch lightning > $(LEG)/requirements.txt
 	@$(LEG)/bin/python -m pip install -qq -r $(LEG)/requirements.txt --group test
-	@$(LEG)/bin/python -m pip install -qq --no-deps --editable .
 	@touch $@
 
+# From a wheel, not editable, so that a file missing in the wheel is noticed.
 .PHONY: torchless
 torchless: $(LEG)/.installed
+	@$(LEG)/bin/python -m pip install -qq --no-deps --force-reinstall .
 	@$(LEG)/bin/python -c 'import sys; from importlib.metadata import version as v; from importlib.util import find_spec; print("Python", sys.version.split()[0], *(f"{n} {v(n)}" for n in ("anndata", "mudata", "numpy", "pandas", "scipy"))); sys.exit("torch is installed here" if find_spec("torch") or find_spec("lightning") else None)'
 	$(LEG)/bin/python -m pytest -m "not torch" $(PYTEST_ARGS)
 
