@@ -90,8 +90,8 @@ def write_h5mu(
 def write_zarr(path: str | Path, mdata: MuData, *, overwrite: bool = True) -> None:
     """Write a MuData as a zarr folder that is there whole or not at all.
 
-    As :func:`write_h5mu`: checked first, written beside the target, brought to disk, opened again, then exchanged with an
-    older folder in one step (in two renames where the system cannot exchange).
+    As :func:`write_h5mu`: checked first, written beside the target, brought to disk, opened again, then exchanged with
+    an older folder in one step (in two renames where the system cannot exchange).
 
     Parameters
     ----------
@@ -180,7 +180,8 @@ def _checked_target(path: str | Path, *, overwrite: bool) -> Path:
 def _prepare(target: Path, mdata: MuData) -> MuData:
     """Check contents and room before anything is written; return the MuData, copied if it is a view."""
     if mdata.is_view or any(a.is_view for a in mdata.mod.values()):
-        mdata = mdata.copy()
+        with no_pull():
+            mdata = mdata.copy()
     needed = check_writable(mdata) + _backed_bytes(mdata)
     _sweep(target)
     free = shutil.disk_usage(target.parent).free
@@ -330,13 +331,13 @@ def read_10x(path: str | Path, *, duplicates: Literal["error", "drop"] = "error"
         msg = f"duplicates is '{duplicates}'; it must be 'error' or 'drop'."
         raise InputError(msg)
     file = existing_file(path, "The 10x file")
-    with warnings.catch_warnings(), no_pull():
-        warnings.filterwarnings("ignore", message="Variable names are not unique", category=UserWarning)
-        warnings.filterwarnings("ignore", message="var_names are not unique", category=UserWarning)
-        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-        warnings.filterwarnings("ignore", message="`__version__` is deprecated", category=FutureWarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what muon's own imports say about themselves
         import muon
-
+    with warnings.catch_warnings(), no_pull():
+        warnings.filterwarnings(
+            "ignore", message=r".*(var_names|Variable names) (are|is) not unique", category=UserWarning
+        )
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # muon prints what it adds
                 mdata = muon.read_10x_h5(file, extended=True)
@@ -355,6 +356,6 @@ def read_10x(path: str | Path, *, duplicates: Literal["error", "drop"] = "error"
                 msg = f"{text}. Drop them with grn.io.read_10x(path, duplicates='drop')."
                 raise InputError(msg)
             warnings.warn(f"{text}; these genes are dropped.", UserWarning, stacklevel=2)
-            mdata.mod["rna"] = mdata["rna"][:, ~names.duplicated(keep=False)].copy()
-            mdata.update()
+            once = mdata["rna"][:, ~names.duplicated(keep=False)].copy()
+            mdata = type(mdata)({**mdata.mod, "rna": once})
     return mdata
