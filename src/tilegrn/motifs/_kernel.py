@@ -86,14 +86,14 @@ def _exact(
     length: int,
 ) -> float:
     """Sum the scores in motif order, in double precision, as HOMER does; -inf where an N or the end is covered."""
-    # Runs end at 255: a longer motif looks at the runs that follow.
+    # Runs end at 255: a longer motif goes on from the last base known to belong to the same run.
     left = length
     place = at
     while left > 255:
         if runs[place] < 255:
             return -np.inf
-        place += 255
-        left -= 255
+        place += 254
+        left -= 254
     if runs[place] < left:
         return -np.inf
     total = 0.0
