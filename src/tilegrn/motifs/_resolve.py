@@ -2,8 +2,8 @@
 
 HOMER names its motifs by laboratory names (``Oct4``, ``PU.1``, ``AP-1``), by response elements (``GRE``, ``ISRE``) and
 by complexes (``Oct4:Sox17``, ``NFAT:AP1``). The table ``aliases.tsv`` gives their gene symbols; ``tf_symbols.txt``
-lists symbols that are TFs, so that a TF that a data set lacks is told from a name nobody knows. Both were written for this
-package from the field's literature and nomenclature.
+lists symbols that are TFs, so that a TF that a data set lacks is told from a name nobody knows. Both were written for
+this package from the field's literature and nomenclature.
 """
 
 from __future__ import annotations
