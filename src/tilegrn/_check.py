@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from tilegrn._mudata import no_pull
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def start(mdata: MuData, *modalities: str, copy: bool) -> MuData:
     """Open a shell: check the modalities and copy if asked. Nothing is written yet."""
     for name in modalities:
         modality(mdata, name)
-    return mdata.copy() if copy else mdata
+    if not copy:
+        return mdata
+    with no_pull():
+        return mdata.copy()
 
 
 def unique_names(names: pd.Index, what: str, mend: str) -> None:

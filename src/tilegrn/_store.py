@@ -8,6 +8,7 @@ with their parent.
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from tilegrn._grid import Grid
 from tilegrn.errors import InputError, MissingStepError, StaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from anndata import AnnData
     from mudata import MuData
@@ -47,13 +48,15 @@ def names_fingerprint(names: Iterable[Any]) -> str:
 
 def put_record(mdata: MuData, step: str, record: Mapping[str, Any]) -> None:
     """Write the record of a step, replacing the whole ``uns["tilegrn"]`` dictionary."""
-    mdata.uns[K.UNS] = {**mdata.uns.get(K.UNS, {}), "schema": K.SCHEMA, step: dict(record)}
+    with _writing():
+        mdata.uns[K.UNS] = {**mdata.uns.get(K.UNS, {}), "schema": K.SCHEMA, step: dict(record)}
 
 
 def drop_record(mdata: MuData, step: str) -> None:
     """Remove the record of a step, if there is one."""
     if K.UNS in mdata.uns:
-        mdata.uns[K.UNS] = {k: v for k, v in mdata.uns[K.UNS].items() if k != step}
+        with _writing():
+            mdata.uns[K.UNS] = {k: v for k, v in mdata.uns[K.UNS].items() if k != step}
 
 
 def has_record(mdata: MuData, step: str) -> bool:
@@ -195,19 +198,27 @@ def peak_binding(mdata: MuData, atac: str = "atac", *, score: bool = True) -> tu
     return mat, tfs
 
 
-def set_elem(adata: AnnData, axis: str, key: str, value: Any) -> None:
-    """Write one slot of a modality; a view becomes actual on writing, its parent untouched, without a warning."""
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Let a view become actual on writing (its parent stays untouched) without anndata's warning about it."""
     from anndata import ImplicitModificationWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImplicitModificationWarning)
+        yield
+
+
+def set_elem(adata: AnnData, axis: str, key: str, value: Any) -> None:
+    """Write one slot of a modality."""
+    with _writing():
         getattr(adata, axis)[key] = value
 
 
 def put_split(mdata: MuData, cells: pd.Index, labels: Any, key: str, params: Mapping[str, Any]) -> None:
     """Write the split of the paired cells as a categorical of ``mdata.obs``, and its record."""
     column = pd.Series(pd.Categorical(labels, categories=[K.TRAIN, K.VAL, K.TEST]), index=cells)
-    mdata.obs[key] = column.reindex(mdata.obs_names)
+    with _writing():
+        mdata.obs[key] = column.reindex(mdata.obs_names)
     put_record(mdata, K.REC_SPLIT, {"key": key, **params})
 
 

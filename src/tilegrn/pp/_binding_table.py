@@ -94,7 +94,7 @@ def table_to_matrices(
     bad = np.flatnonzero(~np.isfinite(hits) | (hits < 0) | (hits != np.rint(hits)))
     if len(bad):
         value = table["tf_motifs_in_peak"].iloc[int(bad[0])]
-        msg = f"tf_motifs_in_peak must be whole numbers of hits; row {int(bad[0])} of the binding table has {value!r}."
+        msg = f"tf_motifs_in_peak must be whole numbers of hits; row {int(bad[0])} of the binding table has {value}."
         raise InputError(msg)
     peak_code, peak_ids = pd.factorize(table["peak_id"].astype(str))
     source_code, sources = pd.factorize(table["source_id"].astype(str), sort=True)

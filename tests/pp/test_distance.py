@@ -1,0 +1,124 @@
+"""Distances: against all pairs by brute force, for every anchor and rule; the real TSS tables."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tilegrn as grn
+from tests._small import SIZES, TSS, small
+from tilegrn._intervals import distance_pairs, sum_or_nearest
+
+ANCHORS = ["edge", "center", "end"]
+
+
+def slow_distance(start, end, pos, minus, anchor):
+    if anchor == "edge":
+        return min(abs(base - pos) for base in range(start, end))
+    if anchor == "center":
+        return abs((start + end) // 2 - pos)
+    return abs(end - (pos + 1 if minus else pos))
+
+
+intervals = st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 300), st.integers(1, 40)), min_size=0, max_size=15)
+sites = st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 340), st.booleans()), min_size=0, max_size=10)
+
+
+@settings(max_examples=200, deadline=None)
+@given(intervals, sites, st.integers(1, 150), st.sampled_from(ANCHORS))
+def test_pairs_are_those_of_brute_force(ivs, tss, reach, anchor):
+    chrom, start, width = (np.array(v, dtype=np.int64) for v in (zip(*ivs, strict=True) if ivs else ([], [], [])))
+    s_chrom, pos = (np.array([t[k] for t in tss], dtype=np.int64) for k in (0, 1))
+    minus = np.array([t[2] for t in tss], dtype=bool)
+    i, j, d = distance_pairs(chrom, start, start + width, s_chrom, pos, minus, max_distance=reach, anchor=anchor)
+    want = {
+        (a, b): slow_distance(s, s + w, p, m, anchor)
+        for a, (c, s, w) in enumerate(ivs)
+        for b, (k, p, m) in enumerate(tss)
+        if c == k >= 0 and slow_distance(s, s + w, p, m, anchor) <= reach
+    }
+    assert dict(zip(zip(i.tolist(), j.tolist(), strict=True), d.tolist(), strict=True)) == want
+
+
+@pytest.mark.parametrize("multiple", ["nearest", "all"])
+def test_reduction_of_several_sites(multiple):
+    gene, at, dist = np.array([1, 0, 1, 1]), np.array([7, 7, 7, 8]), np.array([50, 10, 20, 5])
+    g, a, d, score = sum_or_nearest(gene, at, dist, decay=100.0, multiple=multiple)
+    assert list(zip(g, a, d, strict=True)) == [(0, 7, 10), (1, 7, 20), (1, 8, 5)]
+    both = np.exp(-0.2) + (np.exp(-0.5) if multiple == "all" else 0)
+    np.testing.assert_allclose(score, [np.exp(-0.1), both, np.exp(-0.05)])
+
+
+@pytest.fixture
+def binned():
+    mdata = small()
+    grn.pp.bin_peaks(mdata, SIZES)
+    return mdata
+
+
+def test_matrix_by_hand(binned):
+    with pytest.warns(UserWarning, match=r"1 of 5 genes have no TSS.*'G3'"):
+        grn.pp.tss_distance(binned, TSS, max_distance=6000, decay=1000)
+    mat = binned["rna"].varm["tss_distance"]
+    assert mat.format == "csr"
+    assert mat.dtype == np.float32
+    row = mat[2].toarray().ravel()  # G1, TSSs at 3000 and 9000 of chr1
+    assert row[0] == pytest.approx(np.exp(-2001 / 1000))
+    assert row[1] == pytest.approx(np.exp(-1001 / 1000))
+    assert row[10] == pytest.approx(np.exp(-1000 / 1000))  # the nearer of the two
+    assert mat[0].nnz == 3  # from 50: windows 0, 1 and the one of the split peak; 10000 is out of reach
+    assert mat[4].nnz == 0
+    assert mat[3].toarray().ravel()[13] == 1.0  # G2's TSS lies in the window
+
+
+def test_cut_off_is_inclusive(binned):
+    one = TSS[TSS["gene"] == "Tb"]  # chr2:4000, its only peak window is chr2:2000-3000, whose last base is 2999
+    for reach, n in ((1001, 1), (1000, 0)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            grn.pp.tss_distance(binned, one, max_distance=reach)
+        assert binned["rna"].varm["tss_distance"].nnz == n
+
+
+def test_only_windows_with_peaks_are_scored(binned):
+    with pytest.warns(UserWarning, match="no TSS"):
+        grn.pp.tss_distance(binned, TSS)
+    scored = set(np.unique(binned["rna"].varm["tss_distance"].indices))
+    assert scored <= set(grn.get.windows(binned)["window"])
+
+
+def test_real_table_reproduces_the_notebooks_printed_rows(real_data):
+    """chr1:74542289-74542889 to Plcd4 prints 1, and to Sox17 at 4497354 prints 0 (the '-' edge)."""
+    tss = grn.io.read_tss(real_data("reference/mm10_refseq_tss.bed.gz"))
+    plcd4 = tss[(tss["gene"] == "Plcd4")]["pos"].min()
+    peak = (np.array([0]), np.array([74542289]), np.array([74542889]))
+    _, _, d = distance_pairs(*peak, np.array([0]), np.array([plcd4]), np.array([False]), max_distance=10, anchor="end")
+    assert d.tolist() == [1]
+    sox17 = np.array([4497353])
+    peak = (np.array([0]), np.array([4496754]), np.array([4497354]))
+    _, _, d = distance_pairs(*peak, np.array([0]), sox17, np.array([True]), max_distance=10, anchor="end")
+    assert d.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"max_distance": 0}, "max_distance is 0"),
+        ({"decay": -1}, "decay is -1"),
+        ({"anchor": "middle"}, "anchor='middle' must be"),
+        ({"multiple": "first"}, "multiple='first' must be|'nearest' or 'all'"),
+    ],
+)
+def test_bad_arguments(binned, change, match):
+    with pytest.raises(grn.errors.InputError, match=match):
+        grn.pp.tss_distance(binned, TSS, **change)
+    assert "tss_distance" not in binned["rna"].varm
+
+
+def test_before_bin_peaks():
+    with pytest.raises(grn.errors.MissingStepError, match=r"Run grn\.pp\.bin_peaks"):
+        grn.pp.tss_distance(small(), TSS)
