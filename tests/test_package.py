@@ -26,7 +26,7 @@ NOT_ON_DATA = {"tl.evaluate_network"}  # judges a table of edges
 def public_functions():
     for module_name in MODULES:
         module = importlib.import_module(f"tilegrn.{module_name}")
-        for name in module.__all__:
+        for name in getattr(module, "__all__", []):
             thing = getattr(module, name)
             if inspect.isfunction(thing):
                 yield pytest.param(module_name, name, thing, id=f"{module_name}.{name}")

@@ -31,7 +31,7 @@ def build(n=30, n_genes=5, n_peaks=12):
 
     rna, atac = modality(n_genes, "g"), modality(n_peaks, "p")
     rna.layers["counts"] = rna.X.copy()
-    atac.varm["windows"] = sparse.random(n_peaks, 1000, 0.01, format="csr", dtype=np.float32, rng=0)
+    atac.varm["windows"] = sparse.random(n_peaks, 1000, 0.01, format="csr", dtype=np.float32, random_state=0)
     atac.obsm["windows"] = atac.X @ atac.varm["windows"]
     with no_pull():
         mdata = mudata.MuData({"rna": rna, "atac": atac})
@@ -459,7 +459,7 @@ def test_updating_pulls_nothing_and_restores_the_option():
 
 
 def write_10x(path, ids, names, kinds, n_cells=4):
-    x = sparse.random(len(ids), n_cells, 0.5, format="csc", rng=0)
+    x = sparse.random(len(ids), n_cells, 0.5, format="csc", random_state=0)
     with h5py.File(path, "w") as file:
         group = file.create_group("matrix")
         group["barcodes"] = np.array([f"AC{i}-1" for i in range(n_cells)], dtype="S")
