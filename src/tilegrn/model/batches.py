@@ -1,0 +1,312 @@
+"""Cells as the model reads them, and batches of them.
+
+A batch holds token numbers, not token vectors: which TFs a cell expresses and which windows are open in it, padded to
+the longest cell of the batch, with a table of the windows that occur. Work per batch grows with open windows and genes,
+never with all windows of the genome.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from tilegrn.model.config import ModelConfig
+
+__all__ = ["Batch", "BatchMaker", "CellData", "Pairs", "epoch_order"]
+
+
+@dataclass(frozen=True, eq=False)
+class CellData:
+    """Model inputs of some cells; rows of all members are the same cells.
+
+    Attributes
+    ----------
+    tfs
+        Cells x TFs, log1p and min-max scaled expression, CSR float32.
+    windows
+        Cells x windows of the model, log1p and min-max scaled accessibility, CSR float32.
+    components
+        Cells x accessibility components, float32.
+    depth
+        Cells x 2, float32: standardised log size factor and log ATAC depth.
+    size_factor
+        Per cell, float32.
+    counts
+        Cells x target genes, CSR float32; None for prediction.
+    """
+
+    tfs: sparse.csr_matrix
+    windows: sparse.csr_matrix
+    components: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    size_factor: NDArray[np.float32]
+    counts: sparse.csr_matrix | None = None
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return int(self.tfs.shape[0])
+
+    def take(self, cells: NDArray[np.int64]) -> CellData:
+        """Return some cells."""
+        return CellData(
+            self.tfs[cells],
+            self.windows[cells],
+            self.components[cells],
+            self.depth[cells],
+            self.size_factor[cells],
+            None if self.counts is None else self.counts[cells],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Which genes each window can reach, as CSR over windows.
+
+    Attributes
+    ----------
+    start
+        Int64, windows + 1.
+    gene
+        Int64 per pair: gene number.
+    distance
+        Float32 per pair, bp.
+    """
+
+    start: NDArray[np.int64]
+    gene: NDArray[np.int64]
+    distance: NDArray[np.float32]
+
+    @classmethod
+    def from_matrix(cls, distance_plus_one: sparse.csr_matrix) -> Pairs:
+        """Build from genes x windows of distance + 1 (so that 0 bp is stored)."""
+        by_window = sparse.csr_matrix(distance_plus_one.T)
+        by_window.sort_indices()
+        return cls(
+            by_window.indptr.astype(np.int64),
+            by_window.indices.astype(np.int64),
+            (by_window.data - 1).astype(np.float32),
+        )
+
+    def restrict(self, genes: NDArray[np.int64], n_genes: int) -> Pairs:
+        """Keep some genes, numbered by their place in ``genes``."""
+        place = np.full(n_genes, -1, dtype=np.int64)
+        place[genes] = np.arange(len(genes))
+        keep = place[self.gene] >= 0
+        start = np.concatenate([[0], np.cumsum(keep)])[self.start]
+        return Pairs(start, place[self.gene[keep]], self.distance[keep])
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of window-gene pairs."""
+        return len(self.gene)
+
+    def expand(self, windows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """List the pairs of windows that may repeat: position in ``windows`` and number of the pair."""
+        n = self.start[windows + 1] - self.start[windows]
+        position = np.repeat(np.arange(len(windows)), n)
+        first = np.repeat(self.start[windows] - np.concatenate([[0], np.cumsum(n)[:-1]]), n)
+        return position, first + np.arange(len(position))
+
+
+@dataclass(eq=False)
+class Batch:
+    """Tensors of some cells.
+
+    Attributes
+    ----------
+    tf_token, tf_value
+        Cells x tokens: TF number (number of TFs = padding) and scaled expression.
+    used
+        Numbers of the windows that occur.
+    window_token, window_value
+        Cells x tokens: position in ``used`` (its length = padding) and scaled accessibility.
+    tf_dense
+        Cells x TFs, scaled expression with hidden TFs at 0.
+    hidden
+        Cells x TFs, True where a TF was hidden from the model.
+    components, depth, log_size
+        Cells x components; cells x 2; cells.
+    counts
+        Cells x genes, or None.
+    cis_cell, cis_window, cis_value
+        Per open window of the cis head: cell of the batch, position in ``cis_used``, accessibility.
+    cis_used
+        Numbers of the windows that the cis head reads.
+    pair_open, pair_gene, pair_distance
+        Per pair: position among the open windows above, gene, bp.
+    cells
+        Rows of the cells in their :class:`CellData`.
+    """
+
+    cells: Tensor
+    tf_token: Tensor
+    tf_value: Tensor
+    used: Tensor
+    window_token: Tensor
+    window_value: Tensor
+    tf_dense: Tensor
+    hidden: Tensor
+    components: Tensor
+    depth: Tensor
+    log_size: Tensor
+    counts: Tensor | None
+    cis_cell: Tensor
+    cis_window: Tensor
+    cis_value: Tensor
+    cis_used: Tensor
+    pair_open: Tensor
+    pair_gene: Tensor
+    pair_distance: Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Move every tensor."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Batch(**{k: None if v is None else v.to(device, non_blocking=True) for k, v in moved.items()})
+
+
+def epoch_order(n_cells: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Order of the cells in an epoch: the same on every machine and after a restart."""
+    return np.random.default_rng([seed, epoch]).permutation(n_cells)
+
+
+class BatchMaker:
+    """Turns rows of a :class:`CellData` into batches."""
+
+    def __init__(self, data: CellData, pairs: Pairs | None, config: ModelConfig) -> None:
+        self.data = data
+        self.pairs = pairs if config.use_cis else None
+        self.config = config
+
+    def n_batches(self, world: int = 1) -> int:
+        """Number of training batches of an epoch on each of ``world`` ranks."""
+        return max(1, round(self.data.n_cells / (self.config.batch_size * world)))
+
+    def slices(self, size: int = 128) -> list[NDArray[np.int64]]:
+        """Rows of the evaluation batches."""
+        return [np.arange(i, min(i + size, self.data.n_cells)) for i in range(0, self.data.n_cells, size)]
+
+    def epoch(self, seed: int, epoch: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Yield the training batches of an epoch, each rank its share of every batch order."""
+        order = epoch_order(self.data.n_cells, seed, epoch)
+        for i, part in enumerate(np.array_split(order, self.n_batches(world) * world)):
+            if i % world == rank:
+                yield self.train(part, np.random.default_rng([seed, epoch, i]))
+
+    def train(self, cells: NDArray[np.int64], rng: np.random.Generator) -> Batch:
+        """Make a batch with TFs and windows dropped at random."""
+        cfg = self.config
+        hidden = rng.random((len(cells), self.data.tfs.shape[1])) < cfg.tf_dropout
+        rate = rng.random(len(cells)) * cfg.window_dropout
+        return self._make(cells, hidden, cfg.max_train_windows, rng, rate)
+
+    def evaluate(self, cells: NDArray[np.int64], hidden: NDArray[np.bool_] | None = None) -> Batch:
+        """Make a batch without noise; ``hidden`` (TFs, bool) hides TFs from all cells.
+
+        Cells with more open windows than the limit are thinned by a draw that depends on the windows alone.
+        """
+        mask = np.zeros((len(cells), self.data.tfs.shape[1]), dtype=bool)
+        if hidden is not None:
+            mask |= hidden
+        return self._make(cells, mask, self.config.max_windows, np.random.default_rng(0), None)
+
+    def _make(
+        self,
+        cells: NDArray[np.int64],
+        hidden: NDArray[np.bool_],
+        limit: int,
+        rng: np.random.Generator,
+        drop: NDArray[np.float64] | None,
+    ) -> Batch:
+        data, cfg = self.data, self.config
+        tfs = data.tfs[cells]
+        dense = tfs.toarray()
+        dense[hidden] = 0.0
+        if not cfg.use_tfs:
+            dense[:] = 0.0
+        row, token = np.nonzero(dense)
+        tf_token, tf_value = _pad(row, token, dense[row, token], len(cells), dense.shape[1])
+
+        windows = data.windows[cells]
+        row = np.repeat(np.arange(len(cells)), np.diff(windows.indptr))
+        token, value = windows.indices.astype(np.int64), windows.data
+        keep = _thin(row, windows.indptr, limit, rng, drop)
+        if not cfg.use_windows:
+            keep = np.zeros_like(keep)
+        used, place = np.unique(token[keep], return_inverse=True)
+        window_token, window_value = _pad(row[keep], place, value[keep], len(cells), len(used))
+
+        if self.pairs is not None and cfg.use_windows:
+            reach = self.pairs.start[token + 1] > self.pairs.start[token]
+            cis_cell, cis_token, cis_value = row[reach], token[reach], value[reach]
+            cis_used, cis_window = np.unique(cis_token, return_inverse=True)
+            pair_open, pair = self.pairs.expand(cis_token)
+            pair_gene, pair_distance = self.pairs.gene[pair], self.pairs.distance[pair]
+        else:
+            cis_cell = cis_used = cis_window = pair_open = pair_gene = np.zeros(0, dtype=np.int64)
+            cis_value = pair_distance = np.zeros(0, dtype=np.float32)
+        counts = None if data.counts is None else torch.from_numpy(data.counts[cells].toarray())
+        t = torch.from_numpy
+        return Batch(
+            cells=t(np.asarray(cells)),
+            tf_token=t(tf_token),
+            tf_value=t(tf_value),
+            used=t(used.astype(np.int64)),
+            window_token=t(window_token),
+            window_value=t(window_value),
+            tf_dense=t(dense),
+            hidden=t(hidden),
+            components=t(data.components[cells] * np.float32(cfg.use_components and cfg.use_windows)),
+            depth=t(data.depth[cells]),
+            log_size=t(np.log(data.size_factor[cells])),
+            counts=counts,
+            cis_cell=t(cis_cell),
+            cis_window=t(cis_window.astype(np.int64)),
+            cis_value=t(cis_value),
+            cis_used=t(cis_used.astype(np.int64)),
+            pair_open=t(pair_open),
+            pair_gene=t(pair_gene),
+            pair_distance=t(pair_distance),
+        )
+
+
+def _thin(
+    row: NDArray[np.int64],
+    start: NDArray[np.int64],
+    limit: int,
+    rng: np.random.Generator,
+    drop: NDArray[np.float64] | None,
+) -> NDArray[np.bool_]:
+    """Tell which tokens stay: a random share per cell, and at most ``limit`` per cell."""
+    draw = rng.random(len(row)) if drop is not None or (np.diff(start) > limit).any() else np.zeros(len(row))
+    keep = np.ones(len(row), dtype=bool) if drop is None else draw >= drop[row]
+    kept = np.bincount(row[keep], minlength=len(start) - 1)
+    for cell in np.flatnonzero(kept > limit):
+        inside = np.flatnonzero(keep[start[cell] : start[cell + 1]]) + start[cell]
+        order = np.argsort(draw[inside], kind="stable")
+        keep[inside[order[limit:]]] = False
+    return keep
+
+
+def _pad(
+    row: NDArray[np.int64], token: NDArray[np.int64], value: NDArray[np.float32], n_rows: int, fill: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Arrange tokens sorted by row into rows x longest row."""
+    n = np.bincount(row, minlength=n_rows)
+    width = max(1, int(n.max(initial=0)))
+    column = np.arange(len(row)) - np.repeat(np.cumsum(n) - n, n)
+    tokens = np.full((n_rows, width), fill, dtype=np.int64)
+    values = np.zeros((n_rows, width), dtype=np.float32)
+    tokens[row, column] = token
+    values[row, column] = value
+    return tokens, values

@@ -1,0 +1,79 @@
+"""Make a network from prepared data, and teach it about genes it was not trained on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tilegrn.model.module import Network
+from tilegrn.model.preparation import window_features
+from tilegrn.model.unseen import fit_unseen_map
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy import sparse
+
+    from tilegrn.model.batches import CellData
+    from tilegrn.model.config import ModelConfig
+    from tilegrn.model.preparation import Preparation, Vocabulary
+
+__all__ = ["build_network", "learn_unseen"]
+
+
+def build_network(
+    data: CellData, vocabulary: Vocabulary, preparation: Preparation, binding: Any, config: ModelConfig
+) -> Network:
+    """Make an untrained network; random numbers come from torch's generator.
+
+    Parameters
+    ----------
+    data
+        Training cells with counts.
+    binding
+        TFs x windows scores, sparse, or None.
+    """
+    if data.counts is None:
+        msg = "A network is built from training cells with their counts."
+        raise ValueError(msg)
+    rate = np.asarray(data.counts.sum(0), dtype=np.float64).ravel() / max(float(data.size_factor.sum()), 1e-8)
+    return Network(
+        n_tfs=len(vocabulary.tfs),
+        n_components=data.components.shape[1],
+        log_mean=torch.from_numpy(np.log(np.maximum(rate, 1e-7)).astype(np.float32)),
+        loadings=torch.from_numpy(window_features(preparation.loadings, preparation.idf)),
+        features=torch.from_numpy(preparation.features(preparation.distance, config.feature_lengths)),
+        binding=None if binding is None or not config.use_cis else _by_window(binding),
+        config=config,
+    )
+
+
+def _by_window(binding: sparse.csr_matrix) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """CSR over windows of the TFs that bind, scores divided by each TF's root mean square."""
+    by_tf = binding.tocsr().astype(np.float64)
+    n = np.maximum(np.diff(by_tf.indptr), 1)
+    square = by_tf.multiply(by_tf).sum(1)
+    rms = np.sqrt(np.asarray(square).ravel() / n)
+    by_tf.data /= np.repeat(np.maximum(rms, 1e-12), np.diff(by_tf.indptr))
+    by_window = by_tf.T.tocsr()
+    by_window.sort_indices()
+    return (
+        torch.from_numpy(by_window.indptr.astype(np.int64)),
+        torch.from_numpy(by_window.indices.astype(np.int64)),
+        torch.from_numpy(by_window.data.astype(np.float32)),
+    )
+
+
+def learn_unseen(
+    network: Network, counts: sparse.csr_matrix, distance: sparse.csr_matrix, folds: NDArray[np.int64]
+) -> None:
+    """Fit the map from the windows around a gene to its loadings, on the trained genes."""
+    side = network.genes()
+    made = torch.cat([side.loadings, side.offset[:, None]], dim=1).detach().numpy()
+    known = np.asarray(counts.sum(0), dtype=np.float64).ravel()
+    weight = np.sqrt(known) * (np.diff(distance.indptr) > 0)
+    if not weight.any():
+        return
+    found, _ = fit_unseen_map(network.features.numpy(), made, weight, folds=folds)
+    network.unseen_map.copy_(torch.from_numpy(found))

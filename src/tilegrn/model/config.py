@@ -1,0 +1,142 @@
+"""Every choice of the model in one place."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from tilegrn.errors import InputError
+
+__all__ = ["ModelConfig", "TeacherConfig", "default_config"]
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """The denoiser that smooths the training targets.
+
+    Attributes
+    ----------
+    weight
+        Share of the teacher's rate in the target; the counts make up the rest.
+    rank, hidden
+        Width of its code and of its hidden layer.
+    max_epochs, batch_size, learning_rate
+        Its optimisation.
+    use_windows
+        Let it see the accessibility components beside the RNA.
+    """
+
+    weight: float = 0.9
+    rank: int = 32
+    hidden: int = 256
+    max_epochs: int = 40
+    batch_size: int = 256
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.1
+    dropout: float = 0.3
+    use_windows: bool = True
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Choices of the transformer.
+
+    Attributes
+    ----------
+    width, n_latents, n_heads, n_blocks, ffn_factor, dropout
+        Latents that hold the state of a cell, and the blocks that mix them.
+    rank
+        Numbers per cell that the gene loadings read.
+    n_components, n_loadings
+        Accessibility components per cell, and LSI loadings per window that make its token.
+    attention
+        ``"sigmoid"`` sums over tokens and so keeps counts; ``"softmax"`` averages.
+    use_tfs, use_windows, use_components, use_binding, use_distance, use_cis
+        Switches of the parts, for ablations.
+    """
+
+    width: int = 64
+    n_latents: int = 8
+    n_heads: int = 8
+    n_blocks: int = 2
+    ffn_factor: int = 2
+    dropout: float = 0.2
+    rank: int = 32
+    hidden: int = 256
+    n_components: int = 50
+    n_loadings: int = 64
+    attention: Literal["sigmoid", "softmax"] = "sigmoid"
+    token_gain: float = 6.0
+    token_offset: float = 10.0
+    use_tfs: bool = True
+    use_windows: bool = True
+    use_components: bool = True
+    use_binding: bool = True
+    use_distance: bool = True
+    use_cis: bool = True
+    cis_lengths: tuple[float, ...] = (5_000.0, 25_000.0, 250_000.0)
+    feature_lengths: tuple[float, ...] = (5_000.0, 25_000.0, 250_000.0)
+    patience: int = 5
+    cis_width: int = 8
+    cis_binding_rank: int = 8
+    loss: Literal["poisson", "nb", "mse"] = "poisson"
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    batch_size: int = 64
+    max_epochs: int = 14
+    gradient_clip: float = 1.0
+    tf_dropout: float = 0.2
+    window_dropout: float = 0.5
+    max_train_windows: int = 256
+    max_windows: int = 400
+    n_masks: int = 5
+    average_from: float = 0.7
+    warmup: float = 0.25
+    teacher: TeacherConfig | None = field(default_factory=TeacherConfig)
+
+    def __post_init__(self) -> None:
+        if self.width % self.n_heads:
+            msg = f"width {self.width} is not a multiple of n_heads {self.n_heads}."
+            raise InputError(msg)
+        if self.loss not in {"poisson", "nb", "mse"}:
+            msg = f"loss is {self.loss!r}; choose 'poisson', 'nb' or 'mse'."
+            raise InputError(msg)
+        if self.attention not in {"sigmoid", "softmax"}:
+            msg = f"attention is {self.attention!r}; choose 'sigmoid' or 'softmax'."
+            raise InputError(msg)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        out = asdict(self)
+        out["cis_lengths"] = list(self.cis_lengths)
+        out["feature_lengths"] = list(self.feature_lengths)
+        return out
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        """Rebuild from :meth:`to_dict`.
+
+        Raises
+        ------
+        InputError
+            If a value has a name that this version does not know.
+        """
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            msg = f"The model's configuration has unknown entries {unknown}; upgrade tilegrn to read it."
+            raise InputError(msg)
+        plain = dict(values)
+        for key in ("cis_lengths", "feature_lengths"):
+            plain[key] = tuple(plain.get(key, getattr(cls, key)))
+        if plain.get("teacher") is not None:
+            plain["teacher"] = TeacherConfig(**plain["teacher"])
+        return cls(**plain)
+
+
+def default_config(*, n_cells: int, n_genes: int) -> ModelConfig:
+    """Return choices that suit the size of the data."""
+    del n_genes
+    steps = 1150
+    epochs = int(min(max(round(steps * 64 / max(n_cells, 1)), 5), 60))
+    return ModelConfig(max_epochs=epochs)

@@ -1,0 +1,372 @@
+"""Training through Lightning."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import tempfile
+import threading
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from tilegrn.model.batches import Batch, BatchMaker, CellData, Pairs
+from tilegrn.model.loss import gene_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tilegrn.model.config import ModelConfig
+    from tilegrn.model.module import Network
+    from tilegrn.model.teacher import TeacherRates
+
+__all__ = ["FitOptions", "fit_network"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What goes to Lightning's Trainer."""
+
+    accelerator: str = "auto"
+    devices: int | str | list[int] = 1
+    strategy: str = "auto"
+    precision: Any = "32-true"
+    logger: Any = False
+    callbacks: Sequence[Any] = field(default_factory=tuple)
+    progress: bool = True
+
+
+class _Epochs:
+    """Iterable over the batches of the epoch that the trainer is in, this rank's share of them."""
+
+    def __init__(self, maker: BatchMaker, seed: int, module: _Training) -> None:
+        self.maker = maker
+        self.seed = seed
+        self.module = module
+
+    def __len__(self) -> int:
+        return self.maker.n_batches(self.module.trainer.world_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        trainer = self.module.trainer
+        yield from self.maker.epoch(
+            self.seed, trainer.current_epoch, rank=trainer.global_rank, world=trainer.world_size
+        )
+
+
+class _Whole:
+    """Iterable over all cells, without noise."""
+
+    def __init__(self, maker: BatchMaker) -> None:
+        self.maker = maker
+
+    def __len__(self) -> int:
+        return len(self.maker.slices())
+
+    def __iter__(self) -> Iterator[Batch]:
+        for cells in self.maker.slices():
+            yield self.maker.evaluate(cells)
+
+
+class _Training(pl.LightningModule):
+    """Loss, optimiser, averaged weights and the best weights of one network."""
+
+    def __init__(
+        self,
+        network: Network,
+        train: BatchMaker,
+        val: BatchMaker | None,
+        teacher: TeacherRates | None,
+        tf_target: Tensor,
+        config: ModelConfig,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.maker = train
+        self.val_maker = val
+        self.teacher = teacher
+        self.config_ = config
+        self.seed = seed
+        self.tf_known = tf_target >= 0
+        self.tf_column = tf_target[self.tf_known]
+        self.average: list[Tensor] | None = None
+        self.n_averaged = 0
+        self.best: tuple[float, dict[str, Tensor]] | None = None
+        self.history: dict[str, list[float]] = {"train_loss": [], "val_loss": []}
+        self.since = 0
+        self._sums = [0.0, 0.0]
+        self._val = [0.0, 0.0]
+
+    def train_dataloader(self) -> _Epochs:
+        return _Epochs(self.maker, self.seed, self)
+
+    def val_dataloader(self) -> Any:
+        return [] if self.val_maker is None else _Whole(self.val_maker)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        del dataloader_idx
+        return batch.to(device)
+
+    def on_fit_start(self) -> None:
+        if self.teacher is not None:
+            self.teacher = self.teacher.to(self.device)
+        self.tf_known, self.tf_column = self.tf_known.to(self.device), self.tf_column.to(self.device)
+
+    def _target_weight(self, batch: Batch) -> Tensor | None:
+        """Let a TF count as a target only in the cells where it was hidden."""
+        if not len(self.tf_column) or batch.counts is None:
+            return None
+        weight = torch.ones_like(batch.counts)
+        weight[:, self.tf_column] = batch.hidden[:, self.tf_known].to(weight.dtype)
+        return weight
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        del batch_idx
+        target = batch.counts
+        if target is None:
+            msg = "Training needs counts."
+            raise ValueError(msg)
+        teacher = self.config_.teacher
+        if self.teacher is not None and teacher is not None:
+            smooth = self.teacher.rates(batch.cells) * torch.exp(batch.log_size)[:, None]
+            target = (1 - teacher.weight) * target + teacher.weight * smooth
+        loss = gene_loss(
+            self.network(batch),
+            batch.log_size,
+            target,
+            self._target_weight(batch),
+            self.config_.loss,
+            self.network.log_dispersion,
+        )
+        value = float(loss.detach())
+        if not value < float("inf"):
+            msg = (
+                f"The training loss became {value} in epoch {self.current_epoch + 1} at the learning rate "
+                f"{self.trainer.optimizers[0].param_groups[0]['lr']:.2g}. Lower ModelConfig(learning_rate=...) "
+                "or check the counts for extreme values."
+            )
+            raise FloatingPointError(msg)
+        self._sums[0] += value
+        self._sums[1] += 1
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        del outputs, batch, batch_idx
+        step, total = self.trainer.global_step, self.trainer.estimated_stepping_batches
+        if step < self.config_.average_from * total or step % 4:
+            return
+        with torch.no_grad():
+            now = [p.detach() for p in self.network.parameters()]
+            self.n_averaged += 1
+            if self.average is None:
+                self.average = [p.clone() for p in now]
+            else:
+                torch._foreach_lerp_(self.average, now, 1.0 / self.n_averaged)
+
+    def on_train_epoch_end(self) -> None:
+        self.history["train_loss"].append(self._sums[0] / max(self._sums[1], 1.0))
+        self._sums = [0.0, 0.0]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        del batch_idx
+        loss, n = self._held_out(batch)
+        self._val[0] += loss * n
+        self._val[1] += n
+
+    def _held_out(self, batch: Batch) -> tuple[float, int]:
+        with torch.autocast(device_type=self.device.type, enabled=False), torch.no_grad():
+            if batch.counts is None:
+                msg = "Validation needs counts."
+                raise ValueError(msg)
+            weight = torch.ones_like(batch.counts)
+            weight[:, self.tf_column] = 0.0
+            loss = gene_loss(
+                self.network(batch).float(),
+                batch.log_size,
+                batch.counts,
+                weight,
+                self.config_.loss,
+                self.network.log_dispersion,
+            )
+        return float(loss), len(batch.cells)
+
+    def on_validation_epoch_end(self) -> None:
+        if self.trainer.sanity_checking or not self._val[1]:
+            return
+        value = self._val[0] / self._val[1]
+        self._val = [0.0, 0.0]
+        self.history["val_loss"].append(value)
+        self.log(
+            "val_loss",
+            value,
+            prog_bar=True,
+            logger=self.trainer.logger is not None,
+            sync_dist=self.trainer.world_size > 1,
+        )
+        self.keep(value)
+
+    def keep(self, value: float) -> None:
+        """Keep the weights if they are the best so far."""
+        if self.best is None or value < self.best[0]:
+            self.best = (value, {k: v.detach().clone() for k, v in self.network.state_dict().items()})
+            self.since = 0
+            return
+        self.since += 1
+        if self.since >= self.config_.patience:
+            self.trainer.should_stop = True
+
+    def finish(self) -> None:
+        """Leave the best weights in the network: of the best epoch, or averaged over the last steps."""
+        if self.average is not None:
+            own = [p.detach().clone() for p in self.network.parameters()]
+            with torch.no_grad():
+                for p, a in zip(self.network.parameters(), self.average, strict=True):
+                    p.copy_(a)
+            if self.val_maker is None:
+                return
+            self.network.eval()
+            total = n = 0.0
+            for cells in self.val_maker.slices():
+                loss, size = self._held_out(self.val_maker.evaluate(cells).to(self.device))
+                total, n = total + loss * size, n + size
+            self.history["averaged_val_loss"] = [total / n]
+            if self.best is None or total / n <= self.best[0]:
+                return
+            with torch.no_grad():
+                for p, a in zip(self.network.parameters(), own, strict=True):
+                    p.copy_(a)
+        if self.best is not None:
+            self.network.load_state_dict(self.best[1])
+
+    def configure_optimizers(self) -> Any:
+        cfg = self.config_
+        matrices = [p for p in self.network.parameters() if p.ndim > 1]
+        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        optimiser = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": cfg.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=cfg.learning_rate,
+            betas=(0.9, 0.99),
+            fused=True,
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser,
+            cfg.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=cfg.warmup,
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def fit_network(
+    network: Network,
+    train: CellData,
+    val: CellData | None,
+    pairs: Pairs | None,
+    *,
+    teacher: TeacherRates | None,
+    tf_target: NDArray[np.int64],
+    config: ModelConfig,
+    seed: int,
+    options: FitOptions,
+) -> dict[str, list[float]]:
+    """Train a network in place.
+
+    Parameters
+    ----------
+    network
+        Left with its best weights, in evaluation mode, on the CPU.
+    train, val
+        Cells with counts; ``val`` chooses among epochs and may be None.
+    tf_target
+        Target gene number of each TF, -1 where it is none.
+
+    Returns
+    -------
+    Losses per epoch.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is not finite.
+    """
+    module = _Training(
+        network,
+        BatchMaker(train, pairs, config),
+        None if val is None or not val.n_cells else BatchMaker(val, pairs, config),
+        teacher,
+        torch.from_numpy(tf_target),
+        config,
+        seed,
+    )
+    with tempfile.TemporaryDirectory(prefix="tilegrn-") as folder, _quiet(), _restored_signals():
+        trainer = pl.Trainer(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            strategy=options.strategy,
+            precision=options.precision,
+            logger=options.logger if options.logger is not None else False,
+            callbacks=list(options.callbacks),
+            max_epochs=config.max_epochs,
+            gradient_clip_val=config.gradient_clip,
+            enable_progress_bar=options.progress,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            default_root_dir=folder,
+            use_distributed_sampler=False,
+        )
+        try:
+            trainer.fit(module)
+        except SystemExit:
+            if not trainer.interrupted:
+                raise
+        if trainer.interrupted:
+            logger.warning("Training was interrupted; the best weights so far are kept.")
+        module.finish()
+    network.eval()
+    network.to("cpu")
+    return module.history
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Lightning's banners and the warnings that do not concern a user of this package."""
+    source = logging.getLogger("lightning.pytorch")
+    level = source.level
+    source.setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        warnings.filterwarnings("ignore", message=".*Trying to infer the `batch_size`.*")
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*optimizer.step.*")
+        warnings.filterwarnings("ignore", message=".*no `val_dataloader`.*")
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="(lightning|torch).*")
+        warnings.filterwarnings("ignore", category=FutureWarning, module="(lightning|torch).*")
+        try:
+            yield
+        finally:
+            source.setLevel(level)
+
+
+@contextmanager
+def _restored_signals() -> Iterator[None]:
+    """Give Ctrl-C back: Lightning ignores it after it has caught one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

@@ -1,0 +1,255 @@
+"""The trained model: networks of one or several seeds with all that they need to read new cells."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tilegrn.errors import InputError
+from tilegrn.model.batches import BatchMaker
+from tilegrn.model.checkpoint import read_folder, write_folder
+from tilegrn.model.config import ModelConfig
+from tilegrn.model.module import Network
+from tilegrn.model.preparation import Preparation, Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from scipy import sparse
+
+    from tilegrn.model.batches import CellData
+    from tilegrn.model.module import GeneSide
+
+__all__ = ["GRNModel"]
+
+_SHARED = ("log_mean", "features", "context.loadings", "cis.bind_start", "cis.bind_tf", "cis.bind_score")
+"""Tensors that all networks of a model have in common."""
+
+
+class GRNModel:
+    """A trained tilegrn model, as :func:`tilegrn.tl.train` returns it.
+
+    Attributes
+    ----------
+    vocabulary
+        Names of its genes, TFs and windows.
+    config
+        Choices of its parts.
+    preparation
+        What it learned about its inputs from training cells.
+    networks
+        One per seed.
+    record
+        Provenance: data hashes, versions, parameters, losses per epoch.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        config: ModelConfig,
+        preparation: Preparation,
+        networks: list[Network],
+        record: dict[str, Any],
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.config = config
+        self.preparation = preparation
+        self.networks = networks
+        self.record = record
+
+    def __repr__(self) -> str:
+        v = self.vocabulary
+        return (
+            f"GRNModel: {len(v.genes)} genes, {len(v.tfs)} TFs, {len(v.windows)} windows of {v.window_size} bp "
+            f"({v.assembly or 'custom assembly'}), {len(self.networks)} network(s)"
+        )
+
+    # --- prediction -------------------------------------------------------------------------------------------------
+
+    def iter_rates(
+        self,
+        data: CellData,
+        *,
+        unseen: sparse.csr_matrix | None = None,
+        batch_size: int = 128,
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32] | None]]:
+        """Predict rates of genes at size factor 1, a batch of cells at a time, in fp32.
+
+        A TF is predicted with its own expression hidden, in ``config.n_masks`` further passes.
+
+        Parameters
+        ----------
+        data
+            Cells, prepared by this model's preparation.
+        unseen
+            Genes x windows of the model, bp to the TSS plus one, of genes outside the vocabulary; they are predicted
+            from the windows around them.
+
+        Yields
+        ------
+        Rows of the cells; networks x cells x genes of the vocabulary; networks x cells x unseen genes, or None.
+        """
+        masks = self._masks()
+        known_pairs = self.preparation.pairs() if self.config.use_cis else None
+        new_pairs = None if unseen is None or not self.config.use_cis else self.preparation.pairs(unseen)
+        n_genes = len(self.vocabulary.genes)
+        maker = BatchMaker(data, known_pairs, self.config)
+        new_maker = BatchMaker(data, new_pairs, self.config)
+        masked = [
+            (
+                mask,
+                genes,
+                BatchMaker(data, None if known_pairs is None else known_pairs.restrict(genes, n_genes), self.config),
+            )
+            for mask, genes in masks
+        ]
+        with _evaluating(self.networks), torch.no_grad():
+            sides = [net.genes() for net in self.networks]
+            new_sides = [self._unseen_side(net, unseen) for net in self.networks]
+            for rows in maker.slices(batch_size):
+                batch = maker.evaluate(rows)
+                known = np.stack(
+                    [self._rates(net, batch, side) for net, side in zip(self.networks, sides, strict=True)]
+                )
+                new = None
+                if unseen is not None:
+                    batch = new_maker.evaluate(rows)
+                    new = np.stack(
+                        [
+                            self._rates(n, batch, s)
+                            for n, s in zip(self.networks, new_sides, strict=True)
+                            if s is not None
+                        ]
+                    )
+                for mask, genes, part in masked:
+                    batch = part.evaluate(rows, mask)
+                    for i, (net, side) in enumerate(zip(self.networks, sides, strict=True)):
+                        known[i][:, genes] = self._rates(net, batch, side.take(torch.from_numpy(genes)))
+                yield rows, known, new
+
+    @staticmethod
+    def _rates(net: Network, batch: Any, side: GeneSide) -> NDArray[np.float32]:
+        return np.asarray(torch.exp(net(batch, side)).numpy(), dtype=np.float32)
+
+    def _unseen_side(self, net: Network, unseen: sparse.csr_matrix | None) -> GeneSide | None:
+        if unseen is None:
+            return None
+        features = self.preparation.features(unseen, self.config.feature_lengths)
+        return net.unseen_genes(torch.from_numpy(features))
+
+    def _masks(self) -> list[tuple[NDArray[np.bool_], NDArray[np.int64]]]:
+        """Groups of TFs to hide, and the genes predicted while they are."""
+        target = self.preparation.tf_target
+        group = np.arange(len(target)) % max(1, self.config.n_masks)
+        out = []
+        for g in np.unique(group):
+            mask = group == g
+            genes = target[mask & (target >= 0)]
+            if len(genes):
+                out.append((mask, genes))
+        return out
+
+    # --- disk -------------------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model to a folder: safetensors and JSON with a manifest; whole or not at all.
+
+        Parameters
+        ----------
+        folder
+            Made if absent; a tilegrn model that is already there is replaced.
+
+        Raises
+        ------
+        InputError
+            If the folder holds something else.
+        """
+        v = self.vocabulary
+        text = {
+            "config": self.config.to_dict(),
+            "genes": list(v.genes),
+            "tfs": list(v.tfs),
+            "all_genes": None if v.all_genes == v.genes else list(v.all_genes),
+            "grid": {
+                "chroms": list(v.chroms),
+                "lengths": [int(n) for n in v.lengths],
+                "window_size": int(v.window_size),
+                "assembly": v.assembly,
+                "fingerprint": v.fingerprint,
+            },
+            "n_networks": len(self.networks),
+            "record": self.record,
+        }
+        arrays = {"windows": v.windows} | {f"prep.{k}": a for k, a in self.preparation.arrays().items()}
+        for i, net in enumerate(self.networks):
+            for name, tensor in net.state_dict().items():
+                if name not in _SHARED:
+                    arrays[f"net{i}.{name}"] = tensor.numpy()
+                elif i == 0:
+                    arrays[f"shared.{name}"] = tensor.numpy()
+        write_folder(folder, text, arrays)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> GRNModel:
+        """Read a model from a folder; see :func:`tilegrn.io.load_model`."""
+        text, arrays = read_folder(folder)
+        try:
+            return cls._build(text, arrays)
+        except (KeyError, TypeError, RuntimeError, IndexError) as error:
+            msg = f"'{folder}' is not a complete tilegrn model ({type(error).__name__}: {error})."
+            raise InputError(msg) from error
+
+    @classmethod
+    def _build(cls, text: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> GRNModel:
+        grid = text["grid"]
+        vocabulary = Vocabulary(
+            tuple(text["genes"]),
+            tuple(text["tfs"]),
+            arrays["windows"],
+            tuple(grid["chroms"]),
+            np.asarray(grid["lengths"], dtype=np.int64),
+            int(grid["window_size"]),
+            str(grid["assembly"]),
+            str(grid["fingerprint"]),
+            tuple(text["genes"] if text["all_genes"] is None else text["all_genes"]),
+        )
+        config = ModelConfig.from_dict(text["config"])
+        preparation = Preparation.from_arrays({k[5:]: a for k, a in arrays.items() if k.startswith("prep.")})
+        shared = {k[7:]: torch.from_numpy(a) for k, a in arrays.items() if k.startswith("shared.")}
+        binding = None
+        if "cis.bind_start" in shared:
+            binding = (shared["cis.bind_start"], shared["cis.bind_tf"], shared["cis.bind_score"])
+        networks = []
+        for i in range(int(text["n_networks"])):
+            net = Network(
+                n_tfs=len(vocabulary.tfs),
+                n_components=min(config.n_components, preparation.loadings.shape[1]),
+                log_mean=shared["log_mean"],
+                loadings=shared["context.loadings"],
+                features=shared["features"],
+                binding=binding,
+                config=config,
+            )
+            prefix = f"net{i}."
+            own = {k[len(prefix) :]: torch.from_numpy(a) for k, a in arrays.items() if k.startswith(prefix)}
+            net.load_state_dict(shared | own)
+            networks.append(net.eval())
+        return cls(vocabulary, config, preparation, networks, text["record"])
+
+
+@contextmanager
+def _evaluating(networks: list[Network]) -> Iterator[None]:
+    """Switch to evaluation on the CPU in fp32, and give each network its mode and device back."""
+    before = [(net.training, next(net.parameters()).device) for net in networks]
+    for net in networks:
+        net.eval().to("cpu")
+    try:
+        yield
+    finally:
+        for net, (mode, device) in zip(networks, before, strict=True):
+            net.train(mode).to(device)

@@ -1,0 +1,127 @@
+"""Predict the expression of genes in the cells of a MuData."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tilegrn import _check, _store
+from tilegrn import _keys as K
+from tilegrn._metrics import expected_log1p
+from tilegrn.errors import InputError
+from tilegrn.tl._inputs import cell_data, read_source, unseen_distance
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+    from tilegrn.model.grn_model import GRNModel
+
+__all__ = ["predict"]
+
+
+def predict(
+    mdata: MuData,
+    model: GRNModel,
+    *,
+    rna: str = "rna",
+    atac: str = "atac",
+    layer: str | None = None,
+    key_added: str = K.PREDICTED,
+    spread: bool | None = None,
+    batch_size: int = 128,
+    copy: bool = False,
+) -> MuData | None:
+    """Predict every gene in every cell from TF expression and open windows.
+
+    The unit is the expected ``log1p(count / size factor)`` under Poisson noise; the size factor is the RNA depth of the
+    cell over the median RNA depth of the training cells. A gene's own counts do not enter its prediction, the size factor
+    aside: a TF is predicted with its own expression hidden.
+
+    Parameters
+    ----------
+    mdata
+        Prepared by ``bin_peaks`` and ``tss_distance`` with the model's assembly and window size. Other cells, peaks and
+        genes than in training are allowed.
+    model
+        From :func:`train` or ``grn.io.load_model``.
+    key_added
+        Layer to write.
+    spread
+        Also write ``<key_added>_sd``, the standard deviation over the networks of the model; by default when the model has
+        several.
+    batch_size
+        Cells at a time.
+
+    Writes
+    ------
+    ``rna.layers[key_added]``
+        Cells x genes, float32; NaN for a gene that the model cannot predict: one it was not trained on, without any window
+        of the model within reach.
+    ``rna.var["predictable"]``, ``rna.var["predicted_from"]``
+        Bool; and ``"trained"``, ``"windows"`` or ``"none"``.
+
+    Raises
+    ------
+    InputError
+        If the windows are not those of the model.
+    """
+    out = _check.start(mdata, rna, atac, copy=copy)
+    source = read_source(out, rna=rna, atac=atac, layer=layer, need_tfs=False)
+    v = model.vocabulary
+    if source.grid.fingerprint != v.fingerprint:
+        msg = (
+            f"The model has windows of {v.window_size} bp on {v.assembly or 'a custom assembly'}, the MuData of "
+            f"{source.grid.window_size} bp on {source.grid.assembly or 'a custom assembly'}. Run grn.pp.bin_peaks(mdata, "
+            "chrom_sizes, window_size=...) with the sizes that the model was trained with."
+        )
+        raise InputError(msg)
+    data = cell_data(source, v, model.preparation, model.config)
+    place = {g: i for i, g in enumerate(source.genes)}
+    known = np.array([i for i, g in enumerate(v.genes) if g in place], dtype=np.int64)
+    columns = np.array([place[v.genes[i]] for i in known], dtype=np.int64)
+    new_columns, distance = unseen_distance(source, v)
+    spread = len(model.networks) > 1 if spread is None else spread
+    shape = (data.n_cells, len(source.genes))
+    layer_out = np.full(shape, np.nan, dtype=np.float32)
+    sd = np.full(shape, np.nan, dtype=np.float32) if spread else None
+    for rows, trained, new in model.iter_rates(
+        data, unseen=distance if len(new_columns) else None, batch_size=batch_size
+    ):
+        size = data.size_factor[rows]
+        parts = [(columns, trained[:, :, known])] + ([] if new is None else [(new_columns, new)])
+        for cols, rates in parts:
+            each = np.stack([expected_log1p(r, size) for r in rates])
+            at = np.ix_(rows, cols)
+            layer_out[at] = each.mean(0)
+            if sd is not None:
+                sd[at] = each.std(0)
+    origin = np.full(len(source.genes), "none", dtype=object)
+    origin[new_columns] = "windows"
+    origin[columns] = "trained"
+    lost = int((origin == "none").sum())
+    if lost:
+        names = [str(g) for g in source.genes[origin == "none"][:3]]
+        msg = f"{lost} of {len(origin)} genes cannot be predicted (not trained on, no known window in reach), e.g. {names}."
+        warnings.warn(msg, UserWarning, stacklevel=2)
+    adata = out.mod[rna]
+    _store.set_elem(adata, "layers", key_added, layer_out)
+    if sd is not None:
+        _store.set_elem(adata, "layers", f"{key_added}_sd", sd)
+    adata.var[K.PREDICTABLE] = origin != "none"
+    adata.var["predicted_from"] = origin
+    _store.put_record(
+        out,
+        K.REC_PREDICT,
+        {
+            "key": key_added,
+            "n_networks": len(model.networks),
+            "seed": int(model.record.get("seed", 0)),
+            "model_input_sha256": str(model.record.get("input_sha256", "")),
+            "same_cells": bool(model.record.get("input_sha256") == source.hash),
+            "median_depth": float(model.preparation.median_depth),
+            "size_factor": data.size_factor.astype(np.float32),
+        },
+    )
+    return out if copy else None

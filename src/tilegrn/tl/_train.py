@@ -1,0 +1,306 @@
+"""Fit the model on the training cells of a MuData."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tilegrn import _check, _store
+from tilegrn import _keys as K
+from tilegrn._splits import draw_split
+from tilegrn.errors import InputError
+from tilegrn.tl._inputs import Source, cell_data, fit_preparation, join_sources, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+    from tilegrn.model.batches import CellData
+    from tilegrn.model.config import ModelConfig
+    from tilegrn.model.fit import FitOptions
+    from tilegrn.model.grn_model import GRNModel
+    from tilegrn.model.module import Network
+    from tilegrn.model.preparation import Preparation, Vocabulary
+
+__all__ = ["train"]
+
+
+def train(
+    mdata: MuData | Sequence[MuData],
+    *,
+    rna: str = "rna",
+    atac: str = "atac",
+    layer: str | None = None,
+    split: str = K.SPLIT,
+    sample: str | None = None,
+    exclude_chromosomes: Sequence[str] = (),
+    n_models: int = 1,
+    loss: Literal["poisson", "nb", "mse"] | None = None,
+    config: ModelConfig | None = None,
+    max_epochs: int | None = None,
+    seed: int = 0,
+    accelerator: str = "auto",
+    devices: int | str | list[int] = 1,
+    strategy: str = "auto",
+    precision: Any = "32-true",
+    logger: Any = False,
+    callbacks: Sequence[Any] | None = None,
+    progress: bool = True,
+) -> GRNModel:
+    """Train the transformer to predict genes from TF expression and open windows.
+
+    Only cells marked ``train`` are fitted, scalers and teacher included; ``val`` cells choose among epochs; ``test`` cells
+    are not read. Without a split column, one is drawn by cells and written.
+
+    Parameters
+    ----------
+    mdata
+        Prepared by ``bin_peaks``, ``tss_distance`` and ``add_binding`` (or ``mark_tfs``: then without binding). A list
+        trains on several samples of one assembly at once, on the genes that all have.
+    layer
+        Layer of the RNA with the counts; ``X`` by default.
+    split
+        Column of ``mdata.obs`` with ``train``, ``val`` and ``test``.
+    sample
+        Column of ``mdata.obs`` with the sample of each cell; it is checked and counted in the record.
+    exclude_chromosomes
+        Chromosomes whose genes are not trained on, for instance to test on them afterwards; their windows are still read.
+    n_models
+        Networks of different seeds whose predictions are averaged.
+    loss
+        ``"poisson"`` or ``"nb"`` on counts with size factors, ``"mse"`` on log1p; as in ``config`` when None.
+    config
+        Choices of the parts; by default picked by the size of the data.
+    max_epochs, seed
+        Epochs (as in ``config`` when None); the seed of everything random.
+    accelerator, devices, strategy, precision, logger, callbacks
+        Handed to Lightning's ``Trainer``. Evaluation is in fp32 whatever the precision.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    The model; ``model.save(folder)`` keeps it. ``mdata.uns["tilegrn"]["train"]`` holds parameters, losses and hashes; the
+    model's ``record`` holds the same.
+
+    Raises
+    ------
+    MissingStepError, StaleError
+        If a step is missing or its result no longer fits; the message names the call.
+    InputError
+        If counts, names or split cannot be used.
+    FloatingPointError
+        If the loss is not finite.
+    """
+    from tilegrn.model.config import default_config
+    from tilegrn.model.fit import FitOptions
+    from tilegrn.model.grn_model import GRNModel
+
+    many = [mdata] if not isinstance(mdata, (list, tuple)) else list(mdata)
+    if not many:
+        msg = "An empty list of MuData was given; give at least one."
+        raise InputError(msg)
+    if n_models < 1:
+        msg = f"n_models is {n_models}; it must be at least 1."
+        raise InputError(msg)
+    started = time.monotonic()
+    sources = [read_source(m, rna=rna, atac=atac, layer=layer) for m in many]
+    labels = [_labels(m, rna, atac, split, seed) for m in many]
+    source = join_sources(sources)
+    label = np.concatenate([lab for lab, _ in labels])
+    fit_rows, val_rows = np.flatnonzero(label == K.TRAIN), np.flatnonzero(label == K.VAL)
+    samples = _samples(many, atac=atac, rna=rna, sample=sample)
+    targets = _targets(many[0], source, exclude_chromosomes)
+    cfg = config or default_config(n_cells=len(fit_rows), n_genes=len(targets))
+    if loss is not None:
+        cfg = dataclasses.replace(cfg, loss=loss)
+    if max_epochs is not None:
+        cfg = dataclasses.replace(cfg, max_epochs=max_epochs)
+    if source.binding is None and cfg.use_binding:
+        _log().info("No binding scores: training without the binding of TFs to windows.")
+    vocabulary, preparation = fit_preparation(source, fit_rows, targets, cfg, seed=seed)
+    data = cell_data(source, vocabulary, preparation, cfg, rows=fit_rows, with_counts=True)
+    val = cell_data(source, vocabulary, preparation, cfg, rows=val_rows, with_counts=True) if len(val_rows) else None
+    options = FitOptions(
+        accelerator=accelerator,
+        devices=devices,
+        strategy=strategy,
+        precision=precision,
+        logger=logger,
+        callbacks=tuple(callbacks or ()),
+        progress=progress,
+    )
+    networks, histories = [], []
+    for i in range(n_models):
+        if n_models > 1:
+            _log().info("Network %d of %d", i + 1, n_models)
+        net, history = _fit_one(source, data, val, vocabulary, preparation, cfg, seed + 1000 * i, options)
+        networks.append(net)
+        histories.append(history)
+    record = _record(source, vocabulary, cfg, histories, label, samples, seed, time.monotonic() - started)
+    model = GRNModel(vocabulary, cfg, preparation, networks, record)
+    for m, (lab, drawn) in zip(many, labels, strict=True):
+        if drawn:
+            _store.put_split(m, m.mod[rna].obs_names, lab, split, {"by": "cells", "seed": int(seed)})
+        _store.put_record(m, K.REC_TRAIN, _flat(record))
+    return model
+
+
+def _log() -> logging.Logger:
+    return logging.getLogger(__name__)
+
+
+def _labels(mdata: MuData, rna: str, atac: str, split: str, seed: int) -> tuple[NDArray[np.object_], bool]:
+    cells = _check.paired(mdata, rna, atac)[0].obs_names
+    labels = _store.split_labels(mdata, cells, split)
+    if labels is not None:
+        return labels, False
+    return draw_split(len(cells), seed=seed), True
+
+
+def _samples(many: list[MuData], *, rna: str, atac: str, sample: str | None) -> NDArray[np.int64]:
+    """Number the samples of all cells."""
+    out = []
+    for i, m in enumerate(many):
+        cells = _check.paired(m, rna, atac)[0].obs_names
+        if sample is None:
+            out.append(np.full(len(cells), str(i), dtype=object))
+        elif sample not in m.obs:
+            msg = f"mdata.obs has no column '{sample}'. It has: {list(map(str, m.obs.columns))}."
+            raise InputError(msg)
+        else:
+            out.append(np.array([f"{i}:{v}" for v in m.obs[sample].reindex(cells)], dtype=object))
+    return np.unique(np.concatenate(out), return_inverse=True)[1]
+
+
+def _targets(mdata: MuData, source: Source, exclude: Sequence[str]) -> NDArray[np.int64]:
+    """Genes to train on."""
+    if not exclude:
+        return np.arange(len(source.genes))
+    chroms = {str(c) for c in source.grid.chroms}
+    unknown = sorted(set(map(str, exclude)) - chroms)
+    if unknown:
+        msg = f"exclude_chromosomes names {unknown}, which the assembly does not have."
+        raise InputError(msg)
+    tss = _store.get_record(mdata, K.REC_TSS)
+    held = {str(g) for g, c in zip(tss["gene"], tss["chrom"], strict=True) if str(c) in set(exclude)}
+    targets = np.flatnonzero([g not in held for g in source.genes])
+    if not len(targets):
+        msg = f"No gene is left outside {list(exclude)}."
+        raise InputError(msg)
+    return targets
+
+
+def _fit_one(
+    source: Source,
+    data: CellData,
+    val: CellData | None,
+    vocabulary: Vocabulary,
+    preparation: Preparation,
+    cfg: ModelConfig,
+    seed: int,
+    options: FitOptions,
+) -> tuple[Network, dict[str, list[float]]]:
+    import torch
+
+    from tilegrn.model.build import build_network, learn_unseen
+    from tilegrn.model.fit import fit_network
+    from tilegrn.model.teacher import fit_teacher
+
+    if data.counts is None:
+        msg = "Training needs counts."
+        raise InputError(msg)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(data, vocabulary, preparation, _binding(source, vocabulary), cfg)
+        teacher = None
+        if cfg.teacher is not None and cfg.teacher.weight > 0:
+            context = data.components if cfg.teacher.use_windows and cfg.use_windows else data.components[:, :0]
+            _log().info("Fitting the teacher on %d training cells", data.n_cells)
+            teacher = fit_teacher(
+                data.counts, data.size_factor, context, cfg.teacher, seed=seed, progress=options.progress
+            )
+        _log().info("Fitting the transformer")
+        history = fit_network(
+            network,
+            data,
+            val,
+            preparation.pairs() if cfg.use_cis else None,
+            teacher=teacher,
+            tf_target=preparation.tf_target,
+            config=cfg,
+            seed=seed,
+            options=options,
+        )
+        learn_unseen(network, data.counts, preparation.distance, _fold_of_genes(vocabulary, preparation))
+    return network, history
+
+
+def _fold_of_genes(vocabulary: Vocabulary, preparation: Preparation) -> NDArray[np.int64]:
+    """Chromosome of each gene, by its first window; -1 for a gene without windows."""
+    d = preparation.distance
+    out = np.full(d.shape[0], -1, dtype=np.int64)
+    has = np.diff(d.indptr) > 0
+    first = vocabulary.windows[d.indices[d.indptr[:-1][has]]]
+    per = -(-vocabulary.lengths // vocabulary.window_size)
+    out[has] = np.searchsorted(np.concatenate([[0], np.cumsum(per)]), first, side="right") - 1
+    return out
+
+
+def _binding(source: Source, vocabulary: Vocabulary) -> Any:
+    """TFs x model windows binding scores, or None."""
+    if source.binding is None:
+        return None
+    place = {g: i for i, g in enumerate(source.genes)}
+    rows = [place[t] for t in vocabulary.tfs]
+    at = np.searchsorted(source.windows, vocabulary.windows)
+    return source.binding[rows][:, at]
+
+
+def _record(
+    source: Source,
+    vocabulary: Vocabulary,
+    cfg: ModelConfig,
+    histories: list[dict[str, list[float]]],
+    label: NDArray[np.object_],
+    samples: NDArray[np.int64],
+    seed: int,
+    seconds: float,
+) -> dict[str, Any]:
+    return {
+        "config": cfg.to_dict(),
+        "seed": int(seed),
+        "n_models": len(histories),
+        "n_train": int((label == K.TRAIN).sum()),
+        "n_val": int((label == K.VAL).sum()),
+        "n_test": int((label == K.TEST).sum()),
+        "n_samples": len(np.unique(samples)),
+        "n_genes": len(vocabulary.genes),
+        "n_tfs": len(vocabulary.tfs),
+        "n_windows": len(vocabulary.windows),
+        "grid": vocabulary.fingerprint,
+        "input_sha256": source.hash,
+        "seconds": round(seconds, 1),
+        "versions": {p: version(p) for p in ("tilegrn", "torch", "lightning", "numpy", "scipy")},
+        "history": histories,
+    }
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    """Bring a record to what h5mu keeps: arrays, strings, numbers."""
+    import json
+
+    out: dict[str, Any] = {k: v for k, v in record.items() if isinstance(v, (int, float, str))}
+    out["config"] = json.dumps(record["config"])
+    out["versions"] = json.dumps(record["versions"])
+    for i, history in enumerate(record["history"]):
+        for name, values in history.items():
+            out[f"{name}_{i}"] = np.asarray(values, dtype=np.float64)
+    return out
