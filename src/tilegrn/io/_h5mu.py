@@ -256,8 +256,9 @@ def _verify(path: Path, mdata: MuData) -> None:
                 problems += [f"mod['{name}'].{slot}['{k}'] is missing" for k in sorted(lost)]
             for axis, length in (("obs", adata.n_obs), ("var", adata.n_vars)):
                 index = group[axis][group[axis].attrs["_index"]]
-                if index.shape[0] != length:
-                    problems.append(f"mod['{name}'].{axis} has {index.shape[0]} rows, not {length}")
+                values = index if isinstance(index, h5py.Dataset) else index["values"]  # nullable strings are a group
+                if values.shape[0] != length:
+                    problems.append(f"mod['{name}'].{axis} has {values.shape[0]} rows, not {length}")
         problems += [f"uns['{k}'] is missing" for k in sorted(set(mdata.uns) - set(file.get("uns", ())))]
         file.visititems(_read_last)
     if problems:
