@@ -77,7 +77,8 @@ class TokenAttention(nn.Module):
         k, v = key_value.view(cells, tokens, 2, self.n_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         read = pool_tokens(q, k, v, present, softmax=self.softmax, gain=self.gain, offset=self.offset)
         latents = latents + self.drop(self.out(read.transpose(1, 2).reshape(cells, n, width)))
-        return latents + self.feed(latents)
+        fed: Tensor = self.feed(latents)
+        return latents + fed
 
 
 class LatentBlock(nn.Module):
@@ -98,7 +99,8 @@ class LatentBlock(nn.Module):
         q, k, v = self.query_key_value(self.norm(latents)).view(cells, n, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         mixed = torch.softmax(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5, dim=-1) @ v
         latents = latents + self.drop(self.out(mixed.transpose(1, 2).reshape(cells, n, width)))
-        return latents + self.feed(latents)
+        fed: Tensor = self.feed(latents)
+        return latents + fed
 
 
 class _FeedForward(nn.Module):
@@ -110,4 +112,5 @@ class _FeedForward(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.drop(self.down(F.gelu(self.up(self.norm(x)))))
+        out: Tensor = self.drop(self.down(F.gelu(self.up(self.norm(x)))))
+        return out

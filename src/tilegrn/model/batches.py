@@ -8,7 +8,7 @@ never with all windows of the genome.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -171,8 +171,11 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """Move every tensor."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Batch(**{k: None if v is None else v.to(device, non_blocking=True) for k, v in moved.items()})
+        moved: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            moved[f.name] = None if value is None else value.to(device, non_blocking=True)
+        return Batch(**moved)
 
 
 def epoch_order(n_cells: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -189,7 +192,7 @@ class BatchMaker:
         self.config = config
 
     def n_batches(self, world: int = 1) -> int:
-        """Number of training batches of an epoch on each of ``world`` ranks."""
+        """Return the number of training batches of an epoch on each of ``world`` ranks."""
         return max(1, round(self.data.n_cells / (self.config.batch_size * world)))
 
     def slices(self, size: int = 128) -> list[NDArray[np.int64]]:
@@ -240,7 +243,7 @@ class BatchMaker:
         windows = data.windows[cells]
         row = np.repeat(np.arange(len(cells)), np.diff(windows.indptr))
         token, value = windows.indices.astype(np.int64), windows.data
-        keep = _thin(row, windows.indptr, limit, rng, drop)
+        keep = _thin(row, windows.indptr.astype(np.int64), limit, rng, drop)
         if not cfg.use_windows:
             keep = np.zeros_like(keep)
         used, place = np.unique(token[keep], return_inverse=True)

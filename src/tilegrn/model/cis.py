@@ -1,10 +1,10 @@
 """The cis head: each gene reads the open windows within reach of its TSS.
 
-``log rate of gene g in cell c += sum over heads h and open windows w of gain[g, h] a[c, w] exp(-d / L[h]) sigmoid(q . k)``
+``log rate[c, g] += sum over heads h and open windows w of gain[g, h] a[c, w] exp(-d / L[h]) sigmoid(q . k)``
 
-where ``k`` holds the features of the window and the TFs that bind it in this cell: ``sum_t x[c, t] B[t, w] p[t]``, with p
-of low rank. This is the TF x window x TG score of the method, factorised; only pairs within reach of an open window
-exist, as a list.
+where ``k`` holds the features of the window and the TFs that bind it in this cell, ``sum_t x[c, t] B[t, w] p[t]``
+with p of low rank. This is the TF x window x TG score of the method, factorised; only pairs within reach of an open
+window exist, as a list.
 """
 
 from __future__ import annotations

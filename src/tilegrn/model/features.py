@@ -34,7 +34,8 @@ def gene_features(
 
     Returns
     -------
-    Genes x (features + 1) * reaches, float32: weighted mean features and the log of the summed weight. Zeros for a gene without windows.
+    Genes x (features + 1) * reaches, float32: weighted mean features and the log of the summed weight, zeros for a gene
+    without windows.
     """
     parts = []
     for length in lengths:

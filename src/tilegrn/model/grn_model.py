@@ -143,7 +143,7 @@ class GRNModel:
         return net.unseen_genes(torch.from_numpy(features))
 
     def _masks(self) -> list[tuple[NDArray[np.bool_], NDArray[np.int64]]]:
-        """Groups of TFs to hide, and the genes predicted while they are."""
+        """List groups of TFs to hide, and the genes predicted while they are."""
         target = self.preparation.tf_target
         group = np.arange(len(target)) % max(1, self.config.n_masks)
         out = []

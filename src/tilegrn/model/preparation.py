@@ -118,7 +118,7 @@ class Preparation:
         out: dict[str, NDArray[Any]] = {}
         for f in fields(self):
             value = getattr(self, f.name)
-            if sparse.issparse(value):
+            if isinstance(value, sparse.csr_matrix):
                 out |= {f"{f.name}.data": value.data, f"{f.name}.indices": value.indices.astype(np.int64)}
                 out |= {f"{f.name}.indptr": value.indptr.astype(np.int64), f"{f.name}.shape": np.asarray(value.shape)}
             else:
@@ -144,4 +144,4 @@ class Preparation:
 def window_features(loadings: NDArray[np.float32], idf: NDArray[np.float32]) -> NDArray[np.float32]:
     """Standardise LSI loadings over windows: what a window token starts from."""
     scaled = loadings * idf[:, None]
-    return ((scaled - scaled.mean(0)) / np.maximum(scaled.std(0), 1e-9)).astype(np.float32)
+    return np.asarray((scaled - scaled.mean(0)) / np.maximum(scaled.std(0), 1e-9), dtype=np.float32)

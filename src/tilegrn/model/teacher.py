@@ -1,8 +1,8 @@
 """The teacher: a Poisson autoencoder of the training cells, fitted by count splitting.
 
-Counts of a cell are split at random into two parts; one predicts the other (Neufeld et al. 2024), so that the code holds
-what genes share and not the noise of single counts. Its rates are the targets of the transformer. It only ever sees
-training cells.
+Counts of a cell are split at random into two parts; one predicts the other (Neufeld et al. 2024), so that the code
+holds what genes share and not the noise of single counts. Its rates are the targets of the transformer. It only ever
+sees training cells.
 """
 
 from __future__ import annotations
@@ -60,13 +60,15 @@ class _AutoEncoder(nn.Module):
         self.offset = nn.Parameter(log_mean.clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.offset, self.encode(x), self.loadings)
+        out: Tensor = torch.addmm(self.offset, self.encode(x), self.loadings)
+        return out
 
 
 def _unit(counts: Tensor) -> Tensor:
     """log1p of counts as a vector of fixed length, so that depth does not matter."""
     x = torch.log1p(counts)
-    return x * (x.shape[1] ** 0.5 / x.norm(dim=1, keepdim=True).clamp_min(1e-6))
+    out: Tensor = x * (x.shape[1] ** 0.5 / x.norm(dim=1, keepdim=True).clamp_min(1e-6))
+    return out
 
 
 def fit_teacher(
@@ -97,7 +99,7 @@ def fit_teacher(
     torch.manual_seed(seed)
     try:
         net = _AutoEncoder(g + context.shape[1], log_mean, config)
-        _fit(net, counts, size, context, config, seed, progress)
+        _fit(net, counts, size, context, config, seed=seed, progress=progress)
     finally:
         torch.set_rng_state(state)
     net.eval()
@@ -115,6 +117,7 @@ def _fit(
     size: np.ndarray,
     context: np.ndarray,
     config: TeacherConfig,
+    *,
     seed: int,
     progress: bool,
 ) -> None:

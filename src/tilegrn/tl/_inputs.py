@@ -12,7 +12,6 @@ from scipy import sparse
 
 from tilegrn import _check, _store
 from tilegrn import _keys as K
-from tilegrn._grid import Grid
 from tilegrn._scaling import MinMax, fit_minmax
 from tilegrn.errors import InputError, MissingStepError
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
+    from tilegrn._grid import Grid
     from tilegrn.model.batches import CellData
     from tilegrn.model.config import ModelConfig
     from tilegrn.model.preparation import Preparation, Vocabulary
@@ -292,8 +292,8 @@ def cell_data(
 ) -> CellData:
     """Bring cells to the axes and scales of a model.
 
-    TFs and windows that the sample lacks are absent; those that the model does not know are left out. Where the sample has
-    other genes, its depth is compared with what training cells have over the shared genes.
+    TFs and windows that the sample lacks are absent; those that the model does not know are left out. Where the sample
+    has other genes, its depth is compared with what training cells have over the shared genes.
     """
     from tilegrn.model.batches import CellData
 

@@ -36,8 +36,8 @@ def predict(
     """Predict every gene in every cell from TF expression and open windows.
 
     The unit is the expected ``log1p(count / size factor)`` under Poisson noise; the size factor is the RNA depth of the
-    cell over the median RNA depth of the training cells. A gene's own counts do not enter its prediction, the size factor
-    aside: a TF is predicted with its own expression hidden.
+    cell over the median RNA depth of the training cells. A gene's own counts do not enter its prediction, the size
+    factor aside: a TF is predicted with its own expression hidden.
 
     Parameters
     ----------
@@ -49,16 +49,16 @@ def predict(
     key_added
         Layer to write.
     spread
-        Also write ``<key_added>_sd``, the standard deviation over the networks of the model; by default when the model has
-        several.
+        Also write ``<key_added>_sd``, the standard deviation over the networks of the model; by default when the
+        model has several.
     batch_size
         Cells at a time.
 
     Writes
     ------
     ``rna.layers[key_added]``
-        Cells x genes, float32; NaN for a gene that the model cannot predict: one it was not trained on, without any window
-        of the model within reach.
+        Cells x genes, float32; NaN for a gene that the model cannot predict: one it was not trained on, without any
+        window of the model within reach.
     ``rna.var["predictable"]``, ``rna.var["predicted_from"]``
         Bool; and ``"trained"``, ``"windows"`` or ``"none"``.
 
@@ -72,9 +72,9 @@ def predict(
     v = model.vocabulary
     if source.grid.fingerprint != v.fingerprint:
         msg = (
-            f"The model has windows of {v.window_size} bp on {v.assembly or 'a custom assembly'}, the MuData of "
-            f"{source.grid.window_size} bp on {source.grid.assembly or 'a custom assembly'}. Run grn.pp.bin_peaks(mdata, "
-            "chrom_sizes, window_size=...) with the sizes that the model was trained with."
+            f"The model has windows of {v.window_size} bp on {v.assembly or 'a custom assembly'}, the MuData "
+            f"of {source.grid.window_size} bp on {source.grid.assembly or 'a custom assembly'}. Run "
+            "grn.pp.bin_peaks(mdata, chrom_sizes, window_size=...) with the sizes that the model was trained with."
         )
         raise InputError(msg)
     data = cell_data(source, v, model.preparation, model.config)
@@ -103,7 +103,8 @@ def predict(
     lost = int((origin == "none").sum())
     if lost:
         names = [str(g) for g in source.genes[origin == "none"][:3]]
-        msg = f"{lost} of {len(origin)} genes cannot be predicted (not trained on, no known window in reach), e.g. {names}."
+        why = "not trained on, no known window in reach"
+        msg = f"{lost} of {len(origin)} genes cannot be predicted ({why}), e.g. {names}."
         warnings.warn(msg, UserWarning, stacklevel=2)
     adata = out.mod[rna]
     _store.set_elem(adata, "layers", key_added, layer_out)

@@ -56,8 +56,8 @@ def train(
 ) -> GRNModel:
     """Train the transformer to predict genes from TF expression and open windows.
 
-    Only cells marked ``train`` are fitted, scalers and teacher included; ``val`` cells choose among epochs; ``test`` cells
-    are not read. Without a split column, one is drawn by cells and written.
+    Only cells marked ``train`` are fitted, scalers and teacher included; ``val`` cells choose among epochs; ``test``
+    cells are not read. Without a split column, one is drawn by cells and written.
 
     Parameters
     ----------
@@ -71,7 +71,8 @@ def train(
     sample
         Column of ``mdata.obs`` with the sample of each cell; it is checked and counted in the record.
     exclude_chromosomes
-        Chromosomes whose genes are not trained on, for instance to test on them afterwards; their windows are still read.
+        Chromosomes whose genes are not trained on, for instance to test on them afterwards; their windows are still
+        read.
     n_models
         Networks of different seeds whose predictions are averaged.
     loss
@@ -87,8 +88,8 @@ def train(
 
     Returns
     -------
-    The model; ``model.save(folder)`` keeps it. ``mdata.uns["tilegrn"]["train"]`` holds parameters, losses and hashes; the
-    model's ``record`` holds the same.
+    The model; ``model.save(folder)`` keeps it. ``mdata.uns["tilegrn"]["train"]`` holds parameters, losses and hashes;
+    the model's ``record`` holds the same.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def train(
     from tilegrn.model.fit import FitOptions
     from tilegrn.model.grn_model import GRNModel
 
-    many = [mdata] if not isinstance(mdata, (list, tuple)) else list(mdata)
+    many: list[Any] = list(mdata) if isinstance(mdata, (list, tuple)) else [mdata]
     if not many:
         msg = "An empty list of MuData was given; give at least one."
         raise InputError(msg)
@@ -166,7 +167,7 @@ def _labels(mdata: MuData, rna: str, atac: str, split: str, seed: int) -> tuple[
 
 
 def _samples(many: list[MuData], *, rna: str, atac: str, sample: str | None) -> NDArray[np.int64]:
-    """Number the samples of all cells."""
+    """Give a number to the sample of each of all cells."""
     out = []
     for i, m in enumerate(many):
         cells = _check.paired(m, rna, atac)[0].obs_names
