@@ -17,6 +17,7 @@ from scipy import sparse
 
 from tilegrn import _keys as K
 from tilegrn._grid import Grid
+from tilegrn._mudata import no_pull
 from tilegrn.errors import InputError, MissingStepError, StaleError
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def _writing() -> Iterator[None]:
     """Let a view become actual on writing (its parent stays untouched) without anndata's warning about it."""
     from anndata import ImplicitModificationWarning
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), no_pull():
         warnings.simplefilter("ignore", ImplicitModificationWarning)
         yield
 

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from tilegrn.io._genome import read_chrom_sizes
 from tilegrn.io._h5mu import read_10x, read_h5mu, write_h5mu
+from tilegrn.io._homer import read_homer
+from tilegrn.io._homer_peaks import write_homer_peaks
 from tilegrn.io._motif_files import jaspar_motifs, read_motifs, write_motifs
+from tilegrn.io._run_homer import run_homer
 from tilegrn.io._tss import read_tss
 
 if TYPE_CHECKING:
@@ -18,9 +21,12 @@ __all__ = [
     "read_10x",
     "read_chrom_sizes",
     "read_h5mu",
+    "read_homer",
     "read_motifs",
     "read_tss",
+    "run_homer",
     "write_h5mu",
+    "write_homer_peaks",
     "write_motifs",
 ]
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from tilegrn.tl._evaluate import scorecard
 from tilegrn.tl._potential import Potentials, potentials
+from tilegrn.tl._predict import predict
+from tilegrn.tl._scorecard import Scorecard
+from tilegrn.tl._train import train
 
-__all__ = ["Potentials", "potentials"]
+__all__ = ["Potentials", "Scorecard", "potentials", "predict", "scorecard", "train"]
