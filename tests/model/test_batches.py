@@ -1,0 +1,106 @@
+"""Batches: what is padded, hidden, thinned and listed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+torch = pytest.importorskip("torch")
+
+from tests.model._made import made  # noqa: E402
+from tilegrn.model.batches import BatchMaker, Pairs, epoch_order  # noqa: E402
+
+
+def test_pairs_equal_a_loop():
+    _, pairs, _, _, distance, _ = made()
+    windows = np.array([3, 3, 0, 29, 7])
+    position, pair = pairs.expand(windows)
+    got = [(int(p), int(pairs.gene[i]), float(pairs.distance[i])) for p, i in zip(position, pair, strict=True)]
+    dense = distance.toarray()
+    expected = [
+        (k, g, dense[g, w] - 1) for k, w in enumerate(windows) for g in range(dense.shape[0]) if dense[g, w] > 0
+    ]
+    assert got == expected
+
+
+def test_restricted_pairs_keep_order_and_number_anew():
+    _, pairs, _, _, distance, _ = made()
+    genes = np.array([8, 2, 5])
+    np.testing.assert_array_equal(
+        _dense(pairs.restrict(genes, 11), 3, 30), distance.toarray()[genes] - (distance.toarray()[genes] > 0)
+    )
+
+
+def _dense(pairs: Pairs, n_genes: int, n_windows: int):
+    out = np.zeros((n_genes, n_windows), dtype=np.float32)
+    for w in range(n_windows):
+        for i in range(pairs.start[w], pairs.start[w + 1]):
+            out[pairs.gene[i], w] = pairs.distance[i]
+    return out
+
+
+def test_evaluation_batch_holds_every_token_once():
+    data, pairs, _, config, _, _ = made()
+    batch = BatchMaker(data, pairs, config).evaluate(np.array([4, 1]))
+    for row, cell in enumerate((4, 1)):
+        tokens = batch.window_token[row]
+        there = tokens < len(batch.used)
+        windows = batch.used[tokens[there]].numpy()
+        np.testing.assert_array_equal(np.sort(windows), np.sort(data.windows[cell].indices))
+        values = dict(zip(windows, batch.window_value[row][there].numpy(), strict=True))
+        for w, v in values.items():
+            assert v == data.windows[cell, w]
+        tfs = batch.tf_token[row][batch.tf_token[row] < 5].numpy()
+        np.testing.assert_array_equal(tfs, np.sort(data.tfs[cell].indices))
+    np.testing.assert_array_equal(batch.counts.numpy(), data.counts[[4, 1]].toarray())
+
+
+def test_hidden_tfs_are_neither_token_nor_number():
+    data, pairs, _, config, _, _ = made()
+    hidden = np.array([True, False, False, True, False])
+    batch = BatchMaker(data, pairs, config).evaluate(np.arange(7), hidden)
+    assert (batch.tf_dense[:, [0, 3]] == 0).all()
+    assert not np.isin(batch.tf_token.numpy(), [0, 3]).any()
+    assert batch.hidden[:, [0, 3]].all()
+
+
+def test_training_thins_windows_to_the_limit():
+    data, pairs, _, _, _, _ = made(max_train_windows=4, window_dropout=0.5)
+    config = made(max_train_windows=4)[3]
+    batch = BatchMaker(data, pairs, config).train(np.arange(7), np.random.default_rng(0))
+    n = (batch.window_token < len(batch.used)).sum(1)
+    assert n.max() <= 4
+    # The cis head still reads every open window within reach.
+    reach = np.diff(pairs.start) > 0
+    assert len(batch.cis_cell) == sum(int(reach[data.windows[c].indices].sum()) for c in range(7))
+
+
+def test_an_epoch_visits_every_cell_once_and_ranks_share_it():
+    data, pairs, _, config, _, _ = made(n_cells=23, batch_size=4)
+    maker = BatchMaker(data, pairs, config)
+    cells = np.concatenate([b.cells.numpy() for b in maker.epoch(1, 2)])
+    assert sorted(cells) == list(range(23))
+    both = [[b.cells.numpy() for b in maker.epoch(1, 2, rank=r, world=2)] for r in (0, 1)]
+    assert len(both[0]) == len(both[1]) == maker.n_batches(2)
+    assert sorted(np.concatenate(both[0] + both[1])) == list(range(23))
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    np.testing.assert_array_equal(epoch_order(50, 3, 1), epoch_order(50, 3, 1))
+    assert (epoch_order(50, 3, 1) != epoch_order(50, 3, 2)).any()
+    assert (epoch_order(50, 3, 1) != epoch_order(50, 4, 1)).any()
+
+
+def test_cells_without_tokens():
+    data, pairs, network, config, _, _ = made()
+    empty = type(data)(
+        sparse.csr_matrix((2, 5), dtype=np.float32),
+        sparse.csr_matrix((2, 30), dtype=np.float32),
+        data.components[:2],
+        data.depth[:2],
+        data.size_factor[:2],
+    )
+    batch = BatchMaker(empty, pairs, config).evaluate(np.arange(2))
+    assert torch.isfinite(network(batch)).all()
+    assert batch.counts is None

@@ -1,0 +1,96 @@
+"""The network and its cis head against slow references."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.model._made import made  # noqa: E402
+from tilegrn.model.batches import BatchMaker, CellData  # noqa: E402
+
+
+def test_cis_head_equals_a_loop_over_cells_genes_windows_and_tfs():
+    data, pairs, network, config, distance, binding = made()
+    batch = BatchMaker(data, pairs, config).evaluate(np.arange(7))
+    side = network.genes()
+    with torch.no_grad():
+        got = network.cis(batch, network.context, side.query, side.gain).numpy()
+        head = network.cis
+        table = network.context.window_norm(network.context.window_table(torch.arange(30)))
+        static = (head.key(table) + head.key_free).numpy()
+        code, bound = head.tf_code.numpy(), head.bound_key.weight.numpy()
+        lengths = head.lengths.numpy()
+        query, gain = side.query.numpy(), side.gain.numpy()
+    x, a, d, b = data.tfs.toarray(), data.windows.toarray(), distance.toarray(), binding.toarray()
+    expected = np.zeros((7, 11))
+    for c in range(7):
+        for g in range(11):
+            for w in range(30):
+                if a[c, w] == 0 or d[g, w] == 0:
+                    continue
+                z = sum(x[c, t] * b[w, t] * code[t] for t in range(5))
+                key = static[w] + bound @ z
+                for h in range(3):
+                    part = slice(4 * h, 4 * h + 4)
+                    logit = query[g, part] @ key[part] / math.sqrt(4)
+                    expected[c, g] += (
+                        gain[g, h] * a[c, w] * math.exp(-(d[g, w] - 1) / lengths[h]) / (1 + math.exp(-logit))
+                    )
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_subset_of_genes_is_predicted_alike():
+    data, pairs, network, config, _, _ = made()
+    genes = np.array([9, 0, 4])
+    with torch.no_grad():
+        whole = network(BatchMaker(data, pairs, config).evaluate(np.arange(7)))
+        part = BatchMaker(data, pairs.restrict(genes, 11), config).evaluate(np.arange(7))
+        some = network(part, network.genes().take(torch.from_numpy(genes)))
+    torch.testing.assert_close(some, whole[:, genes])
+
+
+def test_cells_do_not_see_each_other():
+    data, pairs, network, config, _, _ = made()
+    maker = BatchMaker(data, pairs, config)
+    with torch.no_grad():
+        together = network(maker.evaluate(np.arange(7)))
+        alone = torch.cat([network(maker.evaluate(np.array([c]))) for c in range(7)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_numbering_of_windows_does_not_matter():
+    data, pairs, network, config, distance, binding = made(use_cis=False)
+    order = np.random.default_rng(1).permutation(30)
+    moved = CellData(data.tfs, data.windows[:, order], data.components, data.depth, data.size_factor)
+    with torch.no_grad():
+        before = network(BatchMaker(data, None, config).evaluate(np.arange(7)))
+        network.context.loadings.copy_(network.context.loadings[order].clone())
+        network.context.window_free.copy_(network.context.window_free[order].clone())
+        after = network(BatchMaker(moved, None, config).evaluate(np.arange(7)))
+    torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("switch", ["use_tfs", "use_windows", "use_cis", "use_binding", "use_distance"])
+def test_switched_off_parts_are_not_read(switch):
+    data, pairs, network, config, _, _ = made(**{switch: False})
+    batch = BatchMaker(data, pairs, config).evaluate(np.arange(7))
+    with torch.no_grad():
+        assert torch.isfinite(network(batch)).all()
+    if switch == "use_windows":
+        assert not len(batch.used)
+        assert (batch.components == 0).all()
+        assert not len(batch.pair_gene)
+    if switch == "use_tfs":
+        assert (batch.tf_dense == 0).all()
+
+
+def test_gradients_reach_every_parameter():
+    data, pairs, network, config, _, _ = made()
+    network.train()
+    network(BatchMaker(data, pairs, config).evaluate(np.arange(7))).square().sum().backward()
+    silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert silent == []
