@@ -1,7 +1,7 @@
 """Time and memory of ``grn.io.read_homer`` on wide HOMER outputs.
 
-Writes an ``annotatePeaks.pl`` table of N peaks x 471 motifs with and without ``-nmotifs``, and the same hits as a
-``-find`` list, with hit numbers as in real peaks (about 0.24 per peak and motif), then reads each in a process of its own.
+Writes an ``annotatePeaks.pl`` table of N peaks x 471 motifs with and without ``-nmotifs``, and its hits as a list
+such as ``-find`` prints, about 0.24 hits per peak and motif as in real peaks; reads each in a process of its own.
 
 Run: python benchmarks/read_homer.py [n_peaks] [folder]
 """
@@ -51,9 +51,9 @@ def write(folder: Path, n_peaks: int) -> list[Path]:
 
 def measure(path: Path) -> None:
     """Read one file and print seconds, peak memory and rows."""
-    from tilegrn.io._homer import read_homer
-
     import pyarrow.csv  # noqa: F401  (its import is not read_homer's time)
+
+    from tilegrn.io._homer import read_homer
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start = time.perf_counter()

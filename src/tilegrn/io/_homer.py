@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -80,6 +81,12 @@ def read_homer(
     file = existing_file(path, "HOMER output")
     hits = read_hits(file)
     what = f"'{file}'"
+    if hits.sequenced is not None and not hits.sequenced.all():
+        msg = (
+            f"{what}: HOMER had no bases for {int((~hits.sequenced).sum())} of {len(hits.peaks)} peaks (their GC% is "
+            "NA), so their counts are 0. Only N there, or chromosomes named otherwise in HOMER's genome?"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=2)
     names = _own_names(hits, peak_id, what) if given is None else _given_names(hits, given, what)
     table = hits_table(hits, names)
     shape = f"{len(names)} peaks x {len(hits.motifs)} motifs"

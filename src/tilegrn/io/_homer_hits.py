@@ -25,7 +25,7 @@ __all__ = ["HomerHits", "read_hits"]
 _SITES = " Distance From Peak(sequence,strand,conservation)"
 _SCORES = " Best Motif log-odds Score"
 _FIND_COLUMNS = ("PositionID", "Offset", "Sequence", "Motif Name", "Strand", "MotifScore")
-_BLOCK = 1 << 24
+_BLOCK = 1 << 22
 _AGAIN = "Run HOMER again (disk full? still running?)."
 
 
@@ -46,7 +46,8 @@ class HomerHits:
     resized
         Whether HOMER was asked for another size of the peaks, so that ``where`` is not the peaks'.
     sequenced
-        Whether HOMER had the sequence of each peak (it states their GC content), if the output tells.
+        Whether HOMER had bases for each peak (it states their GC content), if the output tells; None with ``-mask``,
+        where repeats have none either.
     """
 
     counts: sparse.csc_matrix
@@ -92,10 +93,11 @@ def _batches(
     import pyarrow as pa
     from pyarrow import csv
 
+    block = max(_BLOCK, 16 * max(map(len, stream.peek_lines())))  # a line must not outgrow a block
     try:
         with csv.open_csv(
             stream,
-            read_options=csv.ReadOptions(column_names=columns, skip_rows=skip, block_size=_BLOCK),
+            read_options=csv.ReadOptions(column_names=columns, skip_rows=skip, block_size=block),
             parse_options=csv.ParseOptions(delimiter="\t", quote_char=False),
             convert_options=csv.ConvertOptions(
                 column_types=types, include_columns=keep, strings_can_be_null=False, null_values=[]
@@ -178,7 +180,8 @@ def _annotated(stream: TextStream, header: list[str], sample: list[str]) -> Home
         chroms = [c for part in place["Chr"] for c in part]
         where = (chroms, np.concatenate(place["Start"]) - 1, np.concatenate(place["End"]))
     resized = re.search(r"\s-size\s+(?!given\b)\S", command) is not None
-    sequenced = np.concatenate(seen_gc) if seen_gc else None
+    masked = re.search(r"\s-mask\b", command) is not None
+    sequenced = np.concatenate(seen_gc) if seen_gc and not masked else None
     return HomerHits(counts, _unique(peaks, stream.path), motifs, where, resized, sequenced)
 
 
