@@ -14,7 +14,9 @@ from tilegrn.model.module import Network
 def made(seed: int = 0, n_cells: int = 7, n_tfs: int = 5, n_windows: int = 30, n_genes: int = 11, **choices):
     """Return cells, pairs, a network in double precision, and its configuration."""
     rng = np.random.default_rng(seed)
-    config = ModelConfig(**{"width": 16, "n_latents": 3, "n_heads": 4, "hidden": 12, "rank": 6, "cis_width": 4} | choices)
+    config = ModelConfig(
+        **{"width": 16, "n_latents": 3, "n_heads": 4, "hidden": 12, "rank": 6, "cis_width": 4} | choices
+    )
 
     def positive(shape, density):
         return sparse.random(*shape, density=density, format="csr", dtype=np.float32, random_state=seed + shape[1])

@@ -9,7 +9,7 @@ from scipy import sparse
 torch = pytest.importorskip("torch")
 
 from tests.model._made import made  # noqa: E402
-from tilegrn.model.batches import BatchMaker, Pairs, epoch_order  # noqa: E402
+from tilegrn.model.batches import BatchMaker, epoch_order  # noqa: E402
 
 
 def test_pairs_equal_a_loop():
@@ -24,20 +24,22 @@ def test_pairs_equal_a_loop():
     assert got == expected
 
 
-def test_restricted_pairs_keep_order_and_number_anew():
-    _, pairs, _, _, distance, _ = made()
-    genes = np.array([8, 2, 5])
-    np.testing.assert_array_equal(
-        _dense(pairs.restrict(genes, 11), 3, 30), distance.toarray()[genes] - (distance.toarray()[genes] > 0)
-    )
-
-
-def _dense(pairs: Pairs, n_genes: int, n_windows: int):
-    out = np.zeros((n_genes, n_windows), dtype=np.float32)
-    for w in range(n_windows):
-        for i in range(pairs.start[w], pairs.start[w + 1]):
-            out[pairs.gene[i], w] = pairs.distance[i]
-    return out
+def test_pairs_of_some_genes_are_numbered_anew():
+    data, pairs, _, config, distance, _ = made()
+    genes = torch.tensor([8, 2, 5])
+    batch = BatchMaker(data, pairs, config).evaluate(np.arange(7)).only(genes, 11)
+    got = set()
+    for o, g, d in zip(batch.pair_open, batch.pair_gene, batch.pair_distance, strict=True):
+        got.add((int(batch.cis_cell[o]), int(batch.cis_used[batch.cis_window[o]]), int(g), float(d)))
+    dense, opened = distance.toarray(), data.windows.toarray()
+    expected = {
+        (c, w, k, dense[g, w] - 1)
+        for c in range(7)
+        for w in range(30)
+        for k, g in enumerate((8, 2, 5))
+        if opened[c, w] and dense[g, w]
+    }
+    assert got == expected
 
 
 def test_evaluation_batch_holds_every_token_once():
@@ -59,7 +61,7 @@ def test_evaluation_batch_holds_every_token_once():
 def test_hidden_tfs_are_neither_token_nor_number():
     data, pairs, _, config, _, _ = made()
     hidden = np.array([True, False, False, True, False])
-    batch = BatchMaker(data, pairs, config).evaluate(np.arange(7), hidden)
+    batch = BatchMaker(data, pairs, config).evaluate(np.arange(7)).hide(torch.from_numpy(hidden))
     assert (batch.tf_dense[:, [0, 3]] == 0).all()
     assert not np.isin(batch.tf_token.numpy(), [0, 3]).any()
     assert batch.hidden[:, [0, 3]].all()

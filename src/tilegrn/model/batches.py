@@ -7,7 +7,7 @@ never with all windows of the genome.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,14 +98,6 @@ class Pairs:
             (by_window.data - 1).astype(np.float32),
         )
 
-    def restrict(self, genes: NDArray[np.int64], n_genes: int) -> Pairs:
-        """Keep some genes, numbered by their place in ``genes``."""
-        place = np.full(n_genes, -1, dtype=np.int64)
-        place[genes] = np.arange(len(genes))
-        keep = place[self.gene] >= 0
-        start = np.concatenate([[0], np.cumsum(keep)])[self.start]
-        return Pairs(start, place[self.gene[keep]], self.distance[keep])
-
     @property
     def n_pairs(self) -> int:
         """Number of window-gene pairs."""
@@ -169,6 +161,27 @@ class Batch:
     pair_gene: Tensor
     pair_distance: Tensor
 
+    def only(self, genes: Tensor, n_genes: int) -> Batch:
+        """Keep the pairs of some genes, numbered by their place in ``genes``."""
+        place = torch.full((n_genes,), -1, dtype=torch.int64, device=genes.device)
+        place[genes] = torch.arange(len(genes), device=genes.device)
+        gene = place[self.pair_gene]
+        keep = gene >= 0
+        return replace(
+            self, pair_open=self.pair_open[keep], pair_gene=gene[keep], pair_distance=self.pair_distance[keep]
+        )
+
+    def hide(self, tfs: Tensor) -> Batch:
+        """Hide TFs (bool) from all cells."""
+        n = self.tf_dense.shape[1]
+        padded = torch.cat([tfs, torch.zeros(1, dtype=torch.bool, device=tfs.device)])
+        return replace(
+            self,
+            tf_token=torch.where(padded[self.tf_token], n, self.tf_token),
+            tf_dense=self.tf_dense * ~tfs,
+            hidden=self.hidden | tfs,
+        )
+
     def to(self, device: torch.device | str) -> Batch:
         """Move every tensor."""
         moved: dict[str, Any] = {}
@@ -213,14 +226,12 @@ class BatchMaker:
         rate = rng.random(len(cells)) * cfg.window_dropout
         return self._make(cells, hidden, cfg.max_train_windows, rng, rate)
 
-    def evaluate(self, cells: NDArray[np.int64], hidden: NDArray[np.bool_] | None = None) -> Batch:
-        """Make a batch without noise; ``hidden`` (TFs, bool) hides TFs from all cells.
+    def evaluate(self, cells: NDArray[np.int64]) -> Batch:
+        """Make a batch without noise.
 
-        Cells with more open windows than the limit are thinned by a draw that depends on the windows alone.
+        Cells with more open windows than the limit are thinned by a draw that depends on the batch alone.
         """
         mask = np.zeros((len(cells), self.data.tfs.shape[1]), dtype=bool)
-        if hidden is not None:
-            mask |= hidden
         return self._make(cells, mask, self.config.max_windows, np.random.default_rng(0), None)
 
     def _make(

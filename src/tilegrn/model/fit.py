@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tilegrn.model.batches import Batch, BatchMaker, CellData, Pairs
-from tilegrn.model.loss import gene_loss
+from tilegrn.model.loss import cell_loss, gene_loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,11 +102,11 @@ class _Training(pl.LightningModule):
         self.tf_column = tf_target[self.tf_known]
         self.average: list[Tensor] | None = None
         self.n_averaged = 0
-        self.best: tuple[float, dict[str, Tensor]] | None = None
+        self.best: tuple[Tensor, dict[str, Tensor]] | None = None
         self.history: dict[str, list[float]] = {"train_loss": [], "val_loss": []}
         self.since = 0
         self._sums = [0.0, 0.0]
-        self._val = [0.0, 0.0]
+        self._val: list[Tensor] = []
 
     def train_dataloader(self) -> _Epochs:
         return _Epochs(self.maker, self.seed, self)
@@ -180,32 +180,31 @@ class _Training(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         del batch_idx
-        loss, n = self._held_out(batch)
-        self._val[0] += loss * n
-        self._val[1] += n
+        self._val.append(self._held_out(batch))
 
-    def _held_out(self, batch: Batch) -> tuple[float, int]:
+    def _held_out(self, batch: Batch) -> Tensor:
+        """Return the loss of each cell, in fp32, over the genes that are no TFs."""
         with torch.autocast(device_type=self.device.type, enabled=False), torch.no_grad():
             if batch.counts is None:
                 msg = "Validation needs counts."
                 raise ValueError(msg)
             weight = torch.ones_like(batch.counts)
             weight[:, self.tf_column] = 0.0
-            loss = gene_loss(
+            return cell_loss(
                 self.network(batch).float(),
                 batch.log_size,
                 batch.counts,
                 weight,
                 self.config_.loss,
                 self.network.log_dispersion,
-            )
-        return float(loss), len(batch.cells)
+            ).cpu()
 
     def on_validation_epoch_end(self) -> None:
-        if self.trainer.sanity_checking or not self._val[1]:
+        if self.trainer.sanity_checking or not self._val:
             return
-        value = self._val[0] / self._val[1]
-        self._val = [0.0, 0.0]
+        each = torch.cat(self._val)
+        self._val = []
+        value = float(each.mean())
         self.history["val_loss"].append(value)
         self.log(
             "val_loss",
@@ -214,12 +213,8 @@ class _Training(pl.LightningModule):
             logger=self.trainer.logger is not None,
             sync_dist=self.trainer.world_size > 1,
         )
-        self.keep(value)
-
-    def keep(self, value: float) -> None:
-        """Keep the weights if they are the best so far."""
-        if self.best is None or value < self.best[0]:
-            self.best = (value, {k: v.detach().clone() for k, v in self.network.state_dict().items()})
+        if self.best is None or value < float(self.best[0].mean()):
+            self.best = (each, {k: v.detach().clone() for k, v in self.network.state_dict().items()})
             self.since = 0
             return
         self.since += 1
@@ -227,26 +222,28 @@ class _Training(pl.LightningModule):
             self.trainer.should_stop = True
 
     def finish(self) -> None:
-        """Leave the best weights in the network: of the best epoch, or averaged over the last steps."""
-        if self.average is not None:
-            own = [p.detach().clone() for p in self.network.parameters()]
-            with torch.no_grad():
-                for p, a in zip(self.network.parameters(), self.average, strict=True):
-                    p.copy_(a)
-            if self.val_maker is None:
-                return
-            self.network.eval()
-            total = n = 0.0
-            for cells in self.val_maker.slices():
-                loss, size = self._held_out(self.val_maker.evaluate(cells).to(self.device))
-                total, n = total + loss * size, n + size
-            self.history["averaged_val_loss"] = [total / n]
-            if self.best is None or total / n <= self.best[0]:
-                return
-            with torch.no_grad():
-                for p, a in zip(self.network.parameters(), own, strict=True):
-                    p.copy_(a)
-        if self.best is not None:
+        """Leave the best weights in the network.
+
+        The average over the last steps generalises better than any single step, so it is kept unless the best epoch
+        beats it on the validation cells by more than twice the standard error of their difference.
+        """
+        if self.average is None:
+            if self.best is not None:
+                self.network.load_state_dict(self.best[1])
+            return
+        with torch.no_grad():
+            for p, a in zip(self.network.parameters(), self.average, strict=True):
+                p.copy_(a)
+        if self.val_maker is None or self.best is None:
+            return
+        self.network.eval()
+        device = next(self.network.parameters()).device
+        each = torch.cat(
+            [self._held_out(self.val_maker.evaluate(cells).to(device)) for cells in self.val_maker.slices()]
+        )
+        self.history["averaged_val_loss"] = [float(each.mean())]
+        gap = each - self.best[0] if len(each) == len(self.best[0]) else each[:0]
+        if len(gap) > 1 and float(gap.mean()) > 2 * float(gap.std()) / len(gap) ** 0.5:
             self.network.load_state_dict(self.best[1])
 
     def configure_optimizers(self) -> Any:
@@ -318,6 +315,7 @@ def fit_network(
             logger=options.logger if options.logger is not None else False,
             callbacks=list(options.callbacks),
             max_epochs=config.max_epochs,
+            log_every_n_steps=max(1, min(50, module.maker.n_batches())),
             gradient_clip_val=config.gradient_clip,
             enable_progress_bar=options.progress,
             enable_checkpointing=False,

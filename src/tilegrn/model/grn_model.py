@@ -100,14 +100,6 @@ class GRNModel:
         n_genes = len(self.vocabulary.genes)
         maker = BatchMaker(data, known_pairs, self.config)
         new_maker = BatchMaker(data, new_pairs, self.config)
-        masked = [
-            (
-                mask,
-                genes,
-                BatchMaker(data, None if known_pairs is None else known_pairs.restrict(genes, n_genes), self.config),
-            )
-            for mask, genes in masks
-        ]
         with _evaluating(self.networks), torch.no_grad():
             sides = [net.genes() for net in self.networks]
             new_sides = [self._unseen_side(net, unseen) for net in self.networks]
@@ -116,6 +108,10 @@ class GRNModel:
                 known = np.stack(
                     [self._rates(net, batch, side) for net, side in zip(self.networks, sides, strict=True)]
                 )
+                for mask, genes in masks:
+                    hidden = batch.hide(mask).only(genes, n_genes)
+                    for i, (net, side) in enumerate(zip(self.networks, sides, strict=True)):
+                        known[i][:, genes.numpy()] = self._rates(net, hidden, side.take(genes))
                 new = None
                 if unseen is not None:
                     batch = new_maker.evaluate(rows)
@@ -126,10 +122,6 @@ class GRNModel:
                             if s is not None
                         ]
                     )
-                for mask, genes, part in masked:
-                    batch = part.evaluate(rows, mask)
-                    for i, (net, side) in enumerate(zip(self.networks, sides, strict=True)):
-                        known[i][:, genes] = self._rates(net, batch, side.take(torch.from_numpy(genes)))
                 yield rows, known, new
 
     @staticmethod
@@ -142,7 +134,7 @@ class GRNModel:
         features = self.preparation.features(unseen, self.config.feature_lengths)
         return net.unseen_genes(torch.from_numpy(features))
 
-    def _masks(self) -> list[tuple[NDArray[np.bool_], NDArray[np.int64]]]:
+    def _masks(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """List groups of TFs to hide, and the genes predicted while they are."""
         target = self.preparation.tf_target
         group = np.arange(len(target)) % max(1, self.config.n_masks)
@@ -151,7 +143,7 @@ class GRNModel:
             mask = group == g
             genes = target[mask & (target >= 0)]
             if len(genes):
-                out.append((mask, genes))
+                out.append((torch.from_numpy(mask), torch.from_numpy(genes)))
         return out
 
     # --- disk -------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["gene_loss", "nb_nll", "poisson_nll"]
+__all__ = ["cell_loss", "gene_loss", "nb_nll", "poisson_nll"]
 
 
 def poisson_nll(log_mean: Tensor, target: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def nb_nll(log_mean: Tensor, target: Tensor, log_dispersion: Tensor) -> Tensor:
 def gene_loss(
     log_rate: Tensor, log_size: Tensor, target: Tensor, weight: Tensor | None, kind: str, log_dispersion: Tensor | None
 ) -> Tensor:
-    """Mean loss over cells, summed over genes and divided by the number of genes.
+    """Mean loss over cells and genes.
 
     Parameters
     ----------
@@ -45,6 +45,13 @@ def gene_loss(
     weight
         Cells x genes, 0 where a gene must not count; None for all ones.
     """
+    return cell_loss(log_rate, log_size, target, weight, kind, log_dispersion).mean()
+
+
+def cell_loss(
+    log_rate: Tensor, log_size: Tensor, target: Tensor, weight: Tensor | None, kind: str, log_dispersion: Tensor | None
+) -> Tensor:
+    """Loss of each cell, the mean over genes; see :func:`gene_loss`."""
     log_mean = log_rate + log_size[:, None]
     if kind == "poisson":
         each = poisson_nll(log_mean, target)
@@ -58,4 +65,4 @@ def gene_loss(
         each = (torch.log1p(torch.exp(log_rate)) - torch.log1p(target / size)).square()
     if weight is not None:
         each = each * weight
-    return each.sum() / each.numel()
+    return each.mean(1)

@@ -84,7 +84,9 @@ def _columns(mat: sparse.csr_matrix, windows: NDArray[np.int64]) -> sparse.csr_m
     at = np.minimum(np.searchsorted(windows, mat.indices), max(len(windows) - 1, 0))
     keep = windows[at] == mat.indices if len(windows) else np.zeros(len(mat.indices), dtype=bool)
     start = np.concatenate([[0], np.cumsum(keep)])[mat.indptr]
-    return sparse.csr_matrix((mat.data[keep], at[keep], start), shape=(mat.shape[0], len(windows)))
+    out = sparse.csr_matrix((mat.data[keep], at[keep], start), shape=(mat.shape[0], len(windows)))
+    out.sort_indices()  # the order of sums, and so the last digit of every result, must not depend on the order on disk
+    return out
 
 
 def read_source(mdata: MuData, *, rna: str, atac: str, layer: str | None, need_tfs: bool = True) -> Source:

@@ -1,0 +1,245 @@
+"""Training: what it reads, what it may never read, what it leaves behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import tilegrn as grn  # noqa: E402
+from tests.tl._ready import TINY, ready  # noqa: E402
+from tilegrn._mudata import no_pull  # noqa: E402
+from tilegrn.errors import InputError, MissingStepError  # noqa: E402
+from tilegrn.tl._predict import predict  # noqa: E402
+from tilegrn.tl._train import train  # noqa: E402
+
+QUICK = {"config": TINY, "progress": False, "accelerator": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def trained():
+    mdata = ready()
+    model = train(mdata, **QUICK)
+    predict(mdata, model)
+    return mdata, model
+
+
+def weights(model):
+    return {k: v.clone() for net in model.networks for k, v in net.state_dict().items()}
+
+
+def test_same_seed_same_predictions(trained):
+    mdata, _ = trained
+    again = ready()
+    predict(again, train(again, **QUICK))
+    np.testing.assert_array_equal(again["rna"].layers["predicted"], mdata["rna"].layers["predicted"])
+
+
+def test_another_seed_gives_another_model(trained):
+    mdata, _ = trained
+    again = ready()
+    predict(again, train(again, seed=5, **QUICK))
+    assert not np.allclose(again["rna"].layers["predicted"], mdata["rna"].layers["predicted"])
+
+
+def test_global_random_state_is_left_alone():
+    torch.manual_seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    expected = torch.rand(1), np.random.random()  # noqa: NPY002
+    torch.manual_seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    train(ready(), **QUICK)
+    assert (torch.rand(1), np.random.random()) == expected  # noqa: NPY002
+
+
+def test_test_cells_change_nothing(trained):
+    _, model = trained
+    mdata = ready()
+    test = (mdata.obs["split"] == "test").to_numpy()
+    for name in ("rna", "atac"):
+        x = mdata[name].X.tolil()
+        x[test] = 3
+        mdata[name].X = x.tocsr()
+    mdata["atac"].obsm["windows"] = (mdata["atac"].X @ mdata["atac"].varm["windows"]).tocsr().astype(np.float32)
+    mine = weights(model)
+    for name, tensor in weights(train(mdata, **QUICK)).items():
+        torch.testing.assert_close(tensor, mine[name], rtol=0, atol=0)
+
+
+def test_validation_cells_never_reach_scalers_teacher_or_gradients(trained):
+    _, model = trained
+    mdata = ready()
+    val = (mdata.obs["split"] == "val").to_numpy()
+    x = mdata["rna"].X.tolil()
+    x[val] = 1
+    mdata["rna"].X = x.tocsr()
+    other = train(mdata, **QUICK)
+    for name, array in model.preparation.arrays().items():
+        np.testing.assert_array_equal(array, other.preparation.arrays()[name], err_msg=name)
+    assert model.record["history"][0]["train_loss"] == other.record["history"][0]["train_loss"]
+    assert model.record["history"][0]["val_loss"] != other.record["history"][0]["val_loss"]
+
+
+def test_a_split_is_drawn_and_written_when_there_is_none():
+    mdata = ready()
+    del mdata.obs["split"]
+    train(mdata, **QUICK)
+    assert set(mdata.obs["split"]) == {"train", "val", "test"}
+
+
+def test_record_says_what_was_done(trained):
+    mdata, model = trained
+    record = mdata.uns["tilegrn"]["train"]
+    assert record["n_train"] + record["n_val"] + record["n_test"] == 120
+    assert json.loads(record["config"])["width"] == TINY.width
+    assert "torch" in json.loads(record["versions"])
+    assert len(record["train_loss_0"]) == TINY.max_epochs
+    assert record["input_sha256"] == model.record["input_sha256"]
+
+
+def test_record_survives_h5mu(trained, tmp_path):
+    mdata, _ = trained
+    grn.io.write_h5mu(tmp_path / "x.h5mu", mdata)
+    back = grn.io.read_h5mu(tmp_path / "x.h5mu")
+    np.testing.assert_array_equal(
+        back.uns["tilegrn"]["train"]["train_loss_0"], mdata.uns["tilegrn"]["train"]["train_loss_0"]
+    )
+
+
+def test_nothing_is_left_in_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train(ready(), **QUICK)
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_it_learns():
+    config = dataclasses.replace(TINY, max_epochs=12, teacher=None)
+    history = train(ready(n_cells=200), config=config, progress=False, accelerator="cpu").record["history"][0]
+    assert history["train_loss"][-1] < history["train_loss"][0]
+
+
+@pytest.mark.parametrize("loss", ["nb", "mse"])
+def test_other_losses(loss):
+    mdata = ready()
+    model = train(mdata, loss=loss, **QUICK)
+    assert model.config.loss == loss
+    predict(mdata, model)
+    assert np.isfinite(mdata["rna"].layers["predicted"]).all()
+
+
+def test_several_networks_and_their_spread():
+    mdata = ready()
+    model = train(mdata, n_models=2, **QUICK)
+    predict(mdata, model)
+    sd = mdata["rna"].layers["predicted_sd"]
+    assert sd.shape == mdata["rna"].shape
+    assert (sd > 0).any()
+
+
+def test_several_samples_train_together():
+    a, b = ready(), ready(seed=2)
+    with no_pull():
+        b = b[:, b.var_names != "Gene9"].copy()
+    model = train([a, b], **QUICK)
+    assert "Gene9" not in model.vocabulary.genes
+    assert model.record["n_samples"] == 2
+    assert set(model.vocabulary.windows) > set()
+    for mdata in (a, b):
+        assert "train" in mdata.uns["tilegrn"]
+
+
+def test_samples_of_other_windows_are_refused():
+    a, b = ready(), ready(seed=2)
+    sizes = {"chr1": 4_000_000, "chr2": 4_000_000}
+    grn.pp.bin_peaks(b, sizes, window_size=500)
+    grn.pp.tss_distance(b, b.uns["simulation"]["tss"])
+    grn.pp.add_binding(b, b.uns["simulation"]["binding"])
+    with pytest.raises(InputError, match="bin_peaks"):
+        train([a, b], **QUICK)
+
+
+def test_genes_of_excluded_chromosomes_are_predicted_from_their_windows():
+    mdata = ready()
+    model = train(mdata, exclude_chromosomes=["chr2"], **QUICK)
+    assert 0 < len(model.vocabulary.genes) < mdata["rna"].n_vars
+    predict(mdata, model)
+    origin = mdata["rna"].var["predicted_from"]
+    assert set(origin) == {"trained", "windows"}
+    assert np.isfinite(mdata["rna"].layers["predicted"]).all()
+
+
+def test_without_binding_it_trains_from_names_alone():
+    mdata = grn.datasets.simulate(n_cells=100, n_genes=40, n_peaks=150, n_tfs=8, n_chroms=2, seed=1)
+    grn.pp.bin_peaks(mdata, {"chr1": 4_000_000, "chr2": 4_000_000})
+    grn.pp.tss_distance(mdata, mdata.uns["simulation"]["tss"])
+    grn.pp.mark_tfs(mdata, [f"Tf{i}" for i in range(1, 9)])
+    predict(mdata, train(mdata, **QUICK))
+    assert np.isfinite(mdata["rna"].layers["predicted"]).all()
+
+
+def test_missing_steps_name_the_call():
+    mdata = grn.datasets.simulate(n_cells=100, n_genes=40, n_peaks=150, n_tfs=8, n_chroms=2, seed=1)
+    with pytest.raises(MissingStepError, match="bin_peaks"):
+        train(mdata, **QUICK)
+    grn.pp.bin_peaks(mdata, {"chr1": 4_000_000, "chr2": 4_000_000})
+    with pytest.raises(MissingStepError, match="tss_distance"):
+        train(mdata, **QUICK)
+    grn.pp.tss_distance(mdata, mdata.uns["simulation"]["tss"])
+    with pytest.raises(MissingStepError, match="mark_tfs"):
+        train(mdata, **QUICK)
+
+
+def test_a_failing_loss_is_named():
+    config = dataclasses.replace(TINY, learning_rate=1e30, gradient_clip=1e30, teacher=None)
+    with pytest.raises(FloatingPointError, match="learning_rate"):
+        train(ready(), config=config, progress=False, accelerator="cpu")
+
+
+def test_ctrl_c_keeps_the_best_so_far():
+    import lightning.pytorch as pl
+
+    class Interrupt(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if trainer.current_epoch == 1:
+                raise KeyboardInterrupt
+
+    mdata = ready()
+    config = dataclasses.replace(TINY, max_epochs=30)
+    model = train(mdata, config=config, callbacks=[Interrupt()], progress=False, accelerator="cpu")
+    assert len(model.record["history"][0]["train_loss"]) == 1
+    predict(mdata, model)
+    assert np.isfinite(mdata["rna"].layers["predicted"]).all()
+
+
+def test_lightning_callbacks_and_loggers_are_handed_on(tmp_path):
+    import lightning.pytorch as pl
+    from lightning.pytorch.loggers import CSVLogger
+
+    seen = []
+
+    class Watch(pl.Callback):
+        def on_validation_end(self, trainer, pl_module):
+            seen.append(float(trainer.callback_metrics["val_loss"]))
+
+    train(ready(), callbacks=[Watch()], logger=CSVLogger(tmp_path), **QUICK)
+    assert len(seen) == TINY.max_epochs
+    assert any(name.endswith("metrics.csv") for _, _, names in os.walk(tmp_path) for name in names)
+
+
+def test_bad_arguments():
+    with pytest.raises(InputError, match="n_models"):
+        train(ready(), n_models=0, **QUICK)
+    with pytest.raises(InputError, match="empty list"):
+        train([], **QUICK)
+    with pytest.raises(InputError, match="chr9"):
+        train(ready(), exclude_chromosomes=["chr9"], **QUICK)
+    with pytest.raises(InputError, match="no column 'donor'"):
+        train(ready(), sample="donor", **QUICK)
+    with pytest.raises(InputError, match="loss"):
+        train(ready(), loss="l1", **QUICK)
