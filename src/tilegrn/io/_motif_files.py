@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import math
 import re
@@ -9,7 +11,7 @@ import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -140,41 +142,35 @@ def jaspar_motifs(
     if not 0 < pvalue < 1:
         msg = f"pvalue is {pvalue}; it must lie between 0 and 1, e.g. pvalue=1e-4."
         raise InputError(msg)
-    try:
+    for text in (release, collection, tax_group or "", str(species or ""), *(names or ())):
+        if not re.fullmatch(r"[\w.:() -]*", text):  # pyjaspar pastes these into SQL
+            msg = f"'{text}' is no TF name, matrix id, release, collection, group or species of JASPAR."
+            raise InputError(msg)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):  # for an unknown release pyjaspar prints a line and goes on without data
         database = jaspardb(release=release)
-    except Exception as err:  # pyjaspar raises whatever its reader does; the cause is chained
-        msg = f"pyjaspar cannot open JASPAR release '{release}': {err}"
-        raise InputError(msg) from err
-    if names is None:
-        found = list(
-            database.fetch_motifs(
-                collection=collection,
-                tax_group=[tax_group] if tax_group else None,
-                species=[str(species)] if species is not None else None,
-            )
-        )
-    else:
-        found = []
-        for name in names:
-            if re.fullmatch(r"[A-Z]{2}\d{4}(\.\d+)?", name):
-                one = database.fetch_motif_by_id(name)
-                hits = [] if one is None else [one]
+    if not hasattr(database, "conn"):
+        msg = f"pyjaspar has no JASPAR release '{release}': {' '.join(printed.getvalue().split())}"
+        raise InputError(msg)
+    groups = {
+        "collection": collection,
+        "tax_group": [tax_group] if tax_group else None,
+        "species": [str(species)] if species is not None else None,
+    }
+    found: list[Any] = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Zero motifs returned")
+        for name in [None] if names is None else names:
+            if name is not None and re.fullmatch(r"[A-Z]{2}\d{4}(\.\d+)?", name):
+                hits = [database.fetch_motif_by_id(name)]
             else:
-                hits = list(
-                    database.fetch_motifs(
-                        collection=collection,
-                        tf_name=name,
-                        tax_group=[tax_group] if tax_group else None,
-                        species=[str(species)] if species is not None else None,
-                    )
-                )
+                hits = list(database.fetch_motifs(tf_name=name, **groups))
+            hits = [hit for hit in hits if hit is not None]
             if not hits:
-                msg = f"{release} ({collection}) has no profile '{name}'. Give a TF name ('CTCF') or an id ('MA0139')."
+                what = f"profile '{name}'" if name is not None else f"profile for {groups}"
+                msg = f"{release} ({collection}) has no {what}. Give a TF name ('CTCF') or an id ('MA0139')."
                 raise InputError(msg)
             found.extend(hits)
-    if not found:
-        msg = f"{release} has no profile for collection '{collection}', tax_group '{tax_group}', species '{species}'."
-        raise InputError(msg)
     drafts = []
     for profile in sorted({m.matrix_id: m for m in found}.values(), key=lambda m: m.matrix_id):
         rows = np.array([profile.counts[base] for base in "ACGT"], dtype=np.float64).T

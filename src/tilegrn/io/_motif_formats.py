@@ -89,7 +89,7 @@ def _homer(lines: list[str], where: str) -> list[Draft]:
 
 def _homer_header(line: str, where: str, number: int) -> Draft:
     fields = [f.strip() for f in line[1:].split("\t")]
-    if len(fields) == 1 and len(fields[0].split()) >= 3:
+    if len(fields[0].split()) >= 3:
         text = f"columns are separated by spaces, not tabs: '{line[:60]}'. Write '>consensus<tab>name<tab>threshold'."
         raise fault(where, number, text)
     name = fields[1] if len(fields) > 1 else fields[0]

@@ -71,7 +71,7 @@ class TextStream(io.RawIOBase):
         try:
             return self._ahead.decode("utf-8", errors="strict").splitlines()
         except UnicodeDecodeError as err:
-            if err.start > len(self._ahead) - 4:  # a character cut in two by the end of the look
+            if len(self._ahead) >= n_bytes and err.start > n_bytes - 4:  # a character cut in two by the end of the look
                 return self._ahead[: err.start].decode("utf-8").splitlines()
             msg = f"'{self.path}' is no plain text (byte {err.start} is not UTF-8)."
             raise InputError(msg) from err
