@@ -150,17 +150,33 @@ def test_a_failed_run_keeps_the_earlier_result(arguments, tmp_path, capsys, monk
     assert [p.name for p in tmp_path.rglob("*")] == ["out", "run.json"]
 
 
-def test_kill_ends_like_an_interrupt(arguments, tmp_path, monkeypatch, capsys):
+def test_kill_leaves_nothing_either(arguments, tmp_path, monkeypatch, capsys):
     def killed(*_):
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
 
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(_run, "walk", killed)
-    assert cli.main(line(arguments)) == cli.INTERRUPTED
+    assert cli.main(line(arguments)) == cli.TERMINATED
     assert signal.getsignal(signal.SIGTERM) is before
     assert list(tmp_path.iterdir()) == []
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_ctrl_c_that_only_ends_training_keeps_the_result(arguments, tmp_path, monkeypatch, capsys):
+    def train_less(*_):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause()
+        except KeyboardInterrupt:
+            return "the best so far"
+
+    monkeypatch.setattr(_run, "walk", train_less)
+    assert cli.main(line(arguments)) == cli.INTERRUPTED
+    said = capsys.readouterr()
+    assert "training was interrupted" in said.err
+    assert "the best so far" in said.out
+    assert (tmp_path / "out" / "run.json").exists()
 
 
 def test_messages_go_to_stderr_and_nothing_stays_configured(arguments, tmp_path, monkeypatch, capsys):

@@ -28,6 +28,7 @@ _CONTENTS = {
     "annotated.h5mu": "the data with all matrices; read with grn.io.read_h5mu. Predictions: rna.layers['predicted']",
     "model": "the trained model; read with grn.io.load_model",
     "scorecard.csv": "how well genes are predicted in held-out cells, beside baselines",
+    "scorecard_genes.csv": "the same for each gene",
     "scorecard.png": "the scorecard as a figure",
     "training.png": "the loss while training",
     "predicted_vs_observed.png": "some of the best predicted genes, in held-out cells",
@@ -70,6 +71,8 @@ class Run:
         Column of ``obs`` whose groups are held out whole; None holds out cells.
     layer
         Layer of the RNA counts; None is X.
+    groupby
+        Column of ``obs`` (cell type) within whose groups the scorecard correlates as well.
     """
 
     h5mu: Path
@@ -88,10 +91,12 @@ class Run:
     rna: str = "rna"
     atac: str = "atac"
     layer: str | None = None
+    groupby: str | None = None
     max_epochs: int | None = None
+    n_models: int = 1
     seed: int = 0
     accelerator: str = "auto"
-    n_figure_genes: int = 6
+    progress: bool = True
 
     @property
     def files(self) -> dict[str, Path]:
@@ -160,12 +165,12 @@ def check_inputs(run: Run) -> None:
         raise InputError(msg)
 
 
-def walk(run: Run, folder: Path, steps: Steps) -> MuData:
+def walk(run: Run, folder: Path, steps: Steps) -> str:
     """Run the main job, leaving everything in ``folder``.
 
     Returns
     -------
-    The annotated MuData.
+    The scorecard in words and figures.
     """
     import tilegrn as grn
 
@@ -195,22 +200,32 @@ def walk(run: Run, folder: Path, steps: Steps) -> MuData:
         grn.pp.scale(mdata, layer=run.layer, **names)
 
     with steps.step("Training the transformer"):
-        model = grn.tl.train(mdata, layer=run.layer, max_epochs=run.max_epochs, seed=run.seed, **names)
+        model = grn.tl.train(
+            mdata,
+            layer=run.layer,
+            max_epochs=run.max_epochs,
+            n_models=run.n_models,
+            seed=run.seed,
+            accelerator=run.accelerator,
+            progress=run.progress,
+            **names,
+        )
         model.save(folder / "model")
 
     with steps.step("Predicting every gene in every cell"):
         grn.tl.predict(mdata, model, layer=run.layer, **names)
 
     with steps.step("Comparing with baselines on held-out cells"):
-        scores = grn.tl.scorecard(mdata, layer=run.layer, seed=run.seed, **names)
-        scores.to_csv(folder / "scorecard.csv", index=False)
+        card = grn.tl.scorecard(mdata, layer=run.layer, groupby=run.groupby, seed=run.seed, **names)
+        card.to_csv(folder / "scorecard.csv")
+        card.per_gene.to_csv(folder / "scorecard_genes.csv")
 
     with steps.step("Drawing"):
         draw(mdata, model, folder, run)
 
     with steps.step("Writing the annotated data"):
         grn.io.write_h5mu(folder / "annotated.h5mu", mdata)
-    return mdata
+    return str(card)
 
 
 def draw(mdata: MuData, model: Any, folder: Path, run: Run) -> None:

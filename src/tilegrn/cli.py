@@ -9,10 +9,12 @@ import argparse
 import logging
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: done; a bug or the machine's fault; input that cannot be used; Ctrl-C."""
+OK, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+"""Exit codes: done; a bug or the machine's fault; input that cannot be used; Ctrl-C; kill."""
 
 _EPILOG = "Exit codes: 0 done, 1 failed, 2 input that cannot be used, 130 interrupted."
 
@@ -47,12 +49,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     options.argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        with _messages(debug=options.debug, quiet=getattr(options, "quiet", False)), _termination_as_interrupt():
-            return int(options.command(options))
+        with _messages(debug=options.debug, quiet=getattr(options, "quiet", False)), _stops() as stops:
+            code = int(options.command(options))
+        if code == OK and stops.interrupts:
+            return _fail(f"training was interrupted: '{options.out}' holds the best so far.", INTERRUPTED, debug=False)
+        return code
     except TileGRNError as err:
         return _fail(str(err), MISUSED, debug=options.debug)
-    except KeyboardInterrupt:
-        return _fail(_kept(options), INTERRUPTED, debug=options.debug)
+    except (KeyboardInterrupt, _Terminated) as err:
+        return _fail(
+            _kept(options), INTERRUPTED if isinstance(err, KeyboardInterrupt) else TERMINATED, debug=options.debug
+        )
     except MemoryError:
         advice = "Out of memory. Keep fewer cells, genes or peaks, or run on a machine with more memory."
         return _fail(advice, FAILED, debug=options.debug)
@@ -68,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(text: str, code: int, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    sys.stderr.write(f"tilegrn: {'' if code == INTERRUPTED else 'error: '}{text}\n")
+    sys.stderr.write(f"tilegrn: {'' if code in {INTERRUPTED, TERMINATED} else 'error: '}{text}\n")
     return code
 
 
@@ -114,22 +121,40 @@ def _messages(*, debug: bool, quiet: bool) -> Iterator[None]:
         package.propagate = propagate
 
 
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """Let ``kill`` end a run as Ctrl-C does, so that no unfinished folder stays behind."""
+class _Terminated(BaseException):
+    """The process was asked to end; no ``except Exception`` on the way may hold it up."""
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+
+@dataclass
+class _Stops:
+    """How often Ctrl-C was pressed. Lightning takes the first during training as the wish to stop training early."""
+
+    interrupts: int = 0
+
+    def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        self.interrupts += 1
         raise KeyboardInterrupt
 
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # signals belong to the main thread
-        yield
+    def terminate(self, _signal: int, _frame: FrameType | None) -> None:
+        raise _Terminated
+
+
+@contextmanager
+def _stops() -> Iterator[_Stops]:
+    """Count Ctrl-C, and let ``kill`` unwind the run, so that no unfinished folder stays behind."""
+    stops = _Stops()
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
+        yield stops
         return
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, stops.interrupt),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, stops.terminate),
+    }
     try:
-        yield
+        yield stops
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -187,6 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     cells.add_argument("--tfs", type=Path, metavar="FILE", help="further TFs, one symbol a line")
     cells.add_argument("--split-by", metavar="COLUMN", help="hold out whole groups of this obs column, e.g. sample")
     cells.add_argument("--test-groups", nargs="+", default=[], metavar="GROUP", help="which groups to hold out")
+    cells.add_argument("--groupby", metavar="COLUMN", help="judge within the groups of this obs column, too: cell_type")
     cells.add_argument("--rna", default="rna", metavar="NAME", help="modality of the RNA (default: %(default)s)")
     cells.add_argument("--atac", default="atac", metavar="NAME", help="modality of the ATAC (default: %(default)s)")
     cells.add_argument("--layer", metavar="NAME", help="layer of the RNA counts (default: X)")
@@ -204,6 +230,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training and output")
     group.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
     group.add_argument("--max-epochs", type=_positive, metavar="N", help="epochs (default: by the size of the data)")
+    group.add_argument(
+        "--n-models", type=_positive, default=1, metavar="N", help="seeds averaged (default: %(default)s)"
+    )
     group.add_argument("--threads", type=_positive, metavar="N", help="processor threads (default: all)")
     group.add_argument("--accelerator", default="auto", metavar="NAME", help="cpu, gpu, ... (default: %(default)s)")
     group.add_argument("--force", action="store_true", help="replace the results of an earlier run")
@@ -244,9 +273,12 @@ def _demo(options: argparse.Namespace) -> int:
             fasta=data / "genome.fa",
             motifs=data / "motifs.motif",
             split_by="sample",
+            groupby="cell_type",
             max_epochs=options.max_epochs,
+            n_models=options.n_models,
             seed=options.seed,
             accelerator=options.accelerator,
+            progress=not options.quiet,
         )
         check_inputs(run)
         summary = walk(run, folder, steps)
@@ -282,9 +314,12 @@ def _run(options: argparse.Namespace) -> int:
         rna=options.rna,
         atac=options.atac,
         layer=options.layer,
+        groupby=options.groupby,
         max_epochs=options.max_epochs,
+        n_models=options.n_models,
         seed=options.seed,
         accelerator=options.accelerator,
+        progress=not options.quiet,
     )
     check_inputs(run)
     check_target(target, force=options.force, inputs=tuple(run.files.values()))

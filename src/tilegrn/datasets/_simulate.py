@@ -257,7 +257,7 @@ def _to_mudata(cells: Cells, genome: Genome, genes: list[str], n_tfs: int) -> Mu
     atac = ad.AnnData(
         sparse.csr_matrix(cells.atac),
         obs=obs.copy(),
-        var=genome.peaks.set_index("peak_id")[["chrom", "start", "end"]],
+        var=genome.peaks.set_index("peak_id")[["chrom", "start", "end"]].astype({"chrom": "category"}),
     )
     atac.obs["true_depth"] = cells.obs["depth"].to_numpy()
     with no_pull():
