@@ -116,7 +116,9 @@ def write_zarr(path: str | Path, mdata: MuData, *, overwrite: bool = True) -> No
     mdata = _prepare(target, mdata)
     temporary = _temporary(target)
     try:
-        with no_pull():
+        with warnings.catch_warnings(), no_pull():
+            # mudata 0.4 asks anndata 0.13 for a setting that 0.14 drops
+            warnings.filterwarnings("ignore", message="This setting will be removed", category=DeprecationWarning)
             mudata.write_zarr(str(temporary), mdata)
         for entry in (*temporary.rglob("*"), temporary):
             _sync(entry)
