@@ -1,8 +1,8 @@
 """How good a prediction of expression is: correlations, deviance, bootstrap intervals. Only numpy and scipy.
 
 The unit of a prediction is the expected ``log1p(count / size factor)``. A model that predicts rates is brought there by
-:func:`expected_log1p`, which takes the expectation over the Poisson noise instead of ``log1p`` of the mean: the two differ
-most where counts are few, which is everywhere in single-cell data.
+:func:`expected_log1p`, which takes the expectation over the Poisson noise instead of ``log1p`` of the mean: the two
+differ most where counts are few, which is everywhere in single-cell data.
 
 Arrays are cells x genes. Functions that see all genes at once are meant to be fed a few hundred genes at a time.
 """
@@ -17,6 +17,8 @@ from scipy import sparse
 from scipy.stats import rankdata
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     Float = NDArray[np.float64]
@@ -83,7 +85,7 @@ def _horner(mean: Float, table: Float, out: Float) -> None:
 
 
 def _asymptotic(mean: Float, s: Float) -> Float:
-    """Expectation of ``log1p(K / s)`` for large means: Taylor at the mean, Poisson central moments up to the eighth."""
+    """Return expected ``log1p(K / s)`` for large means: Taylor at the mean, Poisson moments up to the eighth."""
     x = 1.0 / (s + mean)
     m = mean
     moments = (
@@ -102,17 +104,18 @@ def _asymptotic(mean: Float, s: Float) -> Float:
 
 
 def expected_log1p(rate: ArrayLike, size_factor: ArrayLike) -> NDArray[np.float32]:
-    """Expected ``log1p(K / size factor)`` of a Poisson count K with mean ``rate * size factor``.
+    """Return the expected ``log1p(K / size factor)`` of a Poisson count K with mean ``rate * size factor``.
 
-    This is the unit of ``rna.layers["predicted"]``. Exact to about 1e-7: the power series of the expectation for means up to
-    128, an eighth-order expansion above. One exponential and a dozen multiplications per entry (about 0.3 s for 7,000 cells
-    x 1,700 genes), in blocks that fit the cache, so it can be called on the whole matrix or on any slice of it.
+    This is the unit of ``rna.layers["predicted"]``. Exact to about 1e-7: the power series of the expectation for means
+    up to 128, an eighth-order expansion above. One exponential and a dozen multiplications per entry (about 0.3 s for
+    7,000 cells x 1,700 genes), in blocks that fit the cache, so it can be called on the whole matrix or on any slice of
+    it.
 
     Parameters
     ----------
     rate
-        Expected counts at size factor 1, cells x genes (or any shape whose first axis is the cells). The size factor is NOT
-        yet multiplied in: for a model with a log offset, ``rate = exp(log rate without the offset)``.
+        Expected counts at size factor 1, cells x genes (or any shape whose first axis is the cells). The size factor is
+        NOT yet multiplied in: for a model with a log offset, ``rate = exp(log rate without the offset)``.
     size_factor
         One per cell, above 0.
 
@@ -162,8 +165,8 @@ def _horner_rows(mean: Float, table: Float, rows: NDArray[np.intp], out: Float) 
 def implied_mean(expected: ArrayLike, size_factor: ArrayLike, *, n_grid: int = 500) -> Float:
     """Poisson mean count whose expected ``log1p(K / size factor)`` is the given value: :func:`expected_log1p` undone.
 
-    Needed for the deviance of predictions that come in log-normalised units. Interpolated in logarithms on a grid of means
-    per cell; relative error below 1e-3.
+    Needed for the deviance of predictions that come in log-normalised units. Interpolated in logarithms on a grid of
+    means per cell; relative error below 1e-3.
 
     Parameters
     ----------
@@ -197,15 +200,15 @@ def implied_mean(expected: ArrayLike, size_factor: ArrayLike, *, n_grid: int = 5
 
 def _standardised(x: ArrayLike) -> Float:
     """Columns with mean 0 and norm 1; columns that do not vary become 0."""
-    x = np.asarray(x, dtype=np.float64)
-    size = np.abs(x).max(axis=0, initial=0.0)
-    x = x - x.mean(axis=0)
-    norm = np.sqrt(np.einsum("ij,ij->j", x, x))
+    values: Float = np.asarray(x, dtype=np.float64)
+    size = np.abs(values).max(axis=0, initial=0.0)
+    values = values - values.mean(axis=0)
+    norm = np.sqrt(np.einsum("ij,ij->j", values, values))
     # Centring a constant leaves rounding residue of about 1e-16 of its size; a correlation with residue is noise.
-    keep = norm > 1e-10 * size * np.sqrt(len(x))
+    keep = norm > 1e-10 * size * np.sqrt(len(values))
     scale = np.zeros_like(norm)
     np.divide(1.0, norm, out=scale, where=keep)
-    return cast("Float", x * scale)
+    return cast("Float", values * scale)
 
 
 def pearson(observed: ArrayLike, predicted: ArrayLike) -> Float:
@@ -243,7 +246,8 @@ def poisson_deviance(counts: ArrayLike, mean: ArrayLike, floor: ArrayLike) -> Fl
 class CellCorrelation:
     """Pearson correlation of each cell over the genes, gathered from chunks of genes.
 
-    Subtract each gene's training mean from both sides first: otherwise highly expressed genes make any two profiles alike.
+    Subtract each gene's training mean from both sides first: otherwise highly expressed genes make any two profiles
+    alike.
     """
 
     n_cells: int
@@ -277,7 +281,7 @@ class CellCorrelation:
         return out
 
 
-def bootstrap_pearson(observed: ArrayLike, predicted: list[Float], weights: ArrayLike) -> Float:
+def bootstrap_pearson(observed: ArrayLike, predicted: Sequence[ArrayLike], weights: ArrayLike) -> Float:
     """Sum over genes of the Pearson correlation, for each resampling of the cells and each method.
 
     All methods see the same resampled cells, so differences between them are paired.
@@ -319,15 +323,19 @@ def bootstrap_pearson(observed: ArrayLike, predicted: list[Float], weights: Arra
     return out
 
 
-def interval(samples: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap samples."""
+def interval(samples: ArrayLike, estimate: float, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of bootstrap samples, moved so that their mean is the estimate.
+
+    Resampled cells repeat, which biases the correlation of rarely seen genes; the shift takes that bias out.
+    """
+    values = np.asarray(samples, dtype=np.float64)
     tail = (1.0 - level) / 2.0
-    low, high = np.quantile(np.asarray(samples, dtype=np.float64), [tail, 1.0 - tail])
+    low, high = np.quantile(values, [tail, 1.0 - tail]) + (estimate - values.mean())
     return float(low), float(high)
 
 
 def balanced_groups(features: ArrayLike, size: int) -> NDArray[np.int64]:
-    """Groups of about ``size`` similar rows, by halving along the leading principal axis until groups are small enough.
+    """Form groups of about ``size`` similar rows, by halving along the leading principal axis again and again.
 
     Deterministic; all groups differ by at most a factor of two in size.
 

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import sparse
 from torch import Tensor, nn
 
 from tilegrn._metrics import expected_log1p, pearson
-from tilegrn.tl._baselines import N_MASKED_PASSES, Fitted, Part, judged_genes
+from tilegrn.tl._baseline_data import N_MASKED_PASSES, judged_genes, lsi
+from tilegrn.tl._baselines import Fitted, Part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy import sparse
+
     from tilegrn.model.teacher import TeacherRates
-    from tilegrn.tl._baselines import BaselineInputs, Index
+    from tilegrn.tl._baseline_data import BaselineInputs, Index
 
 __all__ = ["fit_deepset", "fit_mlp"]
 
@@ -82,7 +84,7 @@ class _Net(nn.Module):
         return cast("Tensor", self.body(torch.cat(parts, dim=1)))
 
     def forward(self, tf: Tensor, context: Tensor, tokens: tuple[Tensor, Tensor] | None) -> Tensor:
-        return cast("Tensor", self.log_mean + self.genes(self.hidden(tf, context, tokens)))
+        return cast("Tensor", cast("Tensor", self.log_mean) + self.genes(self.hidden(tf, context, tokens)))
 
 
 def _tokens(
@@ -99,8 +101,6 @@ def _tokens(
 
 
 def _window_loadings(inputs: BaselineInputs, fit_on: Index, seed: int) -> Tensor:
-    from tilegrn.tl._baselines import lsi  # noqa: PLC0415
-
     loadings = lsi(inputs.accessible, fit_on, n_components=64, seed=seed)[1]
     scale = np.sqrt(loadings.shape[0])
     return torch.from_numpy((loadings * scale).astype(np.float32))
@@ -110,8 +110,8 @@ class _Teacher:
     """Training targets part counts, part rates of the model's own denoiser fitted on the same training cells."""
 
     def __init__(self, inputs: BaselineInputs, fit_on: Index, seed: int) -> None:
-        from tilegrn.model.config import TeacherConfig  # noqa: PLC0415
-        from tilegrn.model.teacher import fit_teacher  # noqa: PLC0415
+        from tilegrn.model.config import TeacherConfig
+        from tilegrn.model.teacher import fit_teacher
 
         config = TeacherConfig()
         context = inputs.context[fit_on][:, :-2] if config.use_windows else np.zeros((len(fit_on), 0), np.float32)
@@ -133,7 +133,14 @@ class _Member:
     """One network being fitted: data as tensors, evaluation on any cells."""
 
     def __init__(
-        self, inputs: BaselineInputs, config: NetConfig, *, windows: bool, seed: int, tuning_seed: int, teacher: _Teacher | None
+        self,
+        inputs: BaselineInputs,
+        config: NetConfig,
+        *,
+        windows: bool,
+        seed: int,
+        tuning_seed: int,
+        teacher: _Teacher | None,
     ) -> None:
         self.teacher = teacher
         self.inputs = inputs
@@ -165,7 +172,7 @@ class _Member:
     def readout(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Coefficients (rank x genes) and intercept of the log rate."""
         weight = self.net.genes.weight.detach().numpy().T.copy()
-        bias = (self.net.log_mean + self.net.genes.bias).detach().numpy().astype(np.float64)
+        bias = (cast("Tensor", self.net.log_mean) + self.net.genes.bias).detach().numpy().astype(np.float64)
         return weight, bias
 
     def fit(self) -> int:

@@ -15,6 +15,7 @@ from tilegrn import _keys as K
 from tilegrn import _metrics as M
 from tilegrn.errors import InputError, MissingStepError
 from tilegrn.tl import _baselines as B
+from tilegrn.tl._baseline_data import make_inputs
 from tilegrn.tl._scorecard import MODEL, HeldOut, Scorecard, in_words, judge
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from mudata import MuData
     from numpy.typing import NDArray
+
+    from tilegrn.tl._baseline_data import BaselineInputs
 
     Index = NDArray[np.int64]
 
@@ -45,7 +48,7 @@ _DEPTH_SHARE: Final = 0.8
 _MIN_IDENTICAL: Final = 10
 
 
-def _fit_baseline(name: str, inputs: B.BaselineInputs, seed: int, n_models: int) -> B.Fitted:
+def _fit_baseline(name: str, inputs: BaselineInputs, seed: int, n_models: int) -> B.Fitted:
     plain: dict[str, Callable[..., B.Fitted]] = {
         "mean": B.fit_mean,
         "depth": B.fit_depth,
@@ -55,7 +58,7 @@ def _fit_baseline(name: str, inputs: B.BaselineInputs, seed: int, n_models: int)
     }
     if name in plain:
         return plain[name](inputs, seed=seed, n_models=n_models)
-    from tilegrn.tl import _baseline_nets as nets  # noqa: PLC0415
+    from tilegrn.tl import _baseline_nets as nets
 
     kind, _, teacher = name.partition("_")
     fit = nets.fit_mlp if kind == "mlp" else nets.fit_deepset
@@ -100,16 +103,17 @@ def _warn_leaks(
     if pairs:
         i, j = pairs[0]
         warnings.warn(
-            f"The split leaks: {len(pairs)} held-out cells have the very counts of a training cell, e.g. '{names[j]}' and "
-            f"'{names[i]}' ({split}). Remove the copies, or split by the column that tells them apart.",
+            f"The split leaks: {len(pairs)} held-out cells have the very counts of a training cell, e.g. '{names[j]}' "
+            f"and '{names[i]}' ({split}). Remove the copies, or split by the column that tells them apart.",
             UserWarning,
             stacklevel=3,
         )
     fractional = int((counts.data != np.rint(counts.data)).sum())
     if fractional:
         warnings.warn(
-            f"{fractional} RNA values are not whole numbers: they look smoothed or normalised. Smoothing before the split "
-            "mixes held-out cells into training cells, and the Poisson metrics need counts. Name their layer with layer=.",
+            f"{fractional} RNA values are not whole numbers: they look smoothed or normalised. Smoothing before the "
+            "split mixes held-out cells into training cells, and the Poisson metrics need counts: name their layer "
+            "with layer=.",
             UserWarning,
             stacklevel=3,
         )
@@ -177,8 +181,8 @@ def scorecard(
     """Judge the predicted layer on held-out cells, beside baselines fitted here on the training cells.
 
     Correlations are per gene across cells, because over cells and genes together the gene means decide. All methods are
-    judged on the same cells and genes: genes that the model predicts and that at least ``min_positive`` of the judged cells
-    express. A correlation that does not exist (constant prediction) counts as 0.
+    judged on the same cells and genes: genes that the model predicts and that at least ``min_positive`` of the judged
+    cells express. A correlation that does not exist (constant prediction) counts as 0.
 
     Parameters
     ----------
@@ -195,10 +199,11 @@ def scorecard(
     cells
         Which part to judge.
     baselines
-        Any of ``"mean"`` (the gene's training mean), ``"depth"`` (size factor and ATAC depth), ``"ridge"`` (TFs, 50 ATAC
-        components, depths), ``"low_rank"`` (the same of reduced rank), ``"lightgbm"``, ``"mlp"``, ``"deepset"`` (a perceptron
-        that sums over open windows), and ``"mlp_teacher"``, ``"deepset_teacher"`` (trained on the model's softened targets).
-        They are fitted on the training cells and tuned on the validation cells. ``"depth"`` is always added.
+        Any of ``"mean"`` (the gene's training mean), ``"depth"`` (size factor and ATAC depth), ``"ridge"`` (TFs, 50
+        ATAC components, depths), ``"low_rank"`` (the same of reduced rank), ``"lightgbm"``, ``"mlp"``, ``"deepset"`` (a
+        perceptron that sums over open windows), and ``"mlp_teacher"``, ``"deepset_teacher"`` (trained on the model's
+        softened targets). They are fitted on the training cells and tuned on the validation cells. ``"depth"`` is
+        always added.
     groupby
         Column of ``obs`` (cell type) within whose groups to correlate as well.
     min_group_cells
@@ -212,8 +217,9 @@ def scorecard(
     n_bootstrap
         Resamplings behind the 95 % intervals of the model's lead; 0 for none.
     resample
-        ``"cells"``: the interval is about other cells like these (the question that held-out cells answer). ``"genes"``: about
-        other genes, given these cells. Cells of one library are not independent; when few libraries are held out, compare them.
+        ``"cells"``: the interval is about other cells like these (the question that held-out cells answer).
+        ``"genes"``: about other genes, given these cells. Cells of one library are not independent; when few libraries
+        are held out, compare them.
     seed
         Of the baselines and the resampling.
     key_added
@@ -234,8 +240,8 @@ def scorecard(
     Warns
     -----
     UserWarning
-        When depth alone explains the score; when a held-out cell has a twin among the training cells; when RNA values are
-        not whole numbers; when judged cells without RNA are left out.
+        When depth alone explains the score; when a held-out cell has a twin among the training cells; when RNA values
+        are not whole numbers; when judged cells without RNA are left out.
     """
     unknown = [b for b in baselines if b not in BASELINES]
     if unknown or resample not in ("cells", "genes"):
@@ -250,7 +256,8 @@ def scorecard(
         msg = f"{rna}.layers['{predicted}'] is missing. Run {_store.CALLS[K.REC_PREDICT]} first."
         raise MissingStepError(msg)
     if K.IS_TF not in adata.var:
-        msg = f"{rna}.var['{K.IS_TF}'] is missing. Run {_store.CALLS[K.REC_BINDING]} or grn.pp.mark_tfs(mdata, tfs) first."
+        call = _store.CALLS[K.REC_BINDING]
+        msg = f"{rna}.var['{K.IS_TF}'] is missing. Run {call}, or grn.pp.mark_tfs(mdata, tfs), first."
         raise MissingStepError(msg)
     labels = _store.split_labels(mdata, adata.obs_names, split)
     if labels is None:
@@ -271,7 +278,7 @@ def scorecard(
     genes = np.flatnonzero((n_positive >= min_positive) & ~np.isnan(layer_values[0]))
     is_tf = adata.var[K.IS_TF].to_numpy(dtype=bool)
     if not (~is_tf[genes]).any():
-        msg = f"No predicted gene (TFs aside) is expressed in at least {min_positive} of the {len(judged)} judged cells."
+        msg = f"No predicted non-TF gene is expressed in at least {min_positive} of the {len(judged)} judged cells."
         raise InputError(msg)
     _warn_leaks(counts, access, np.concatenate([train, val]), judged, adata.obs_names, split)
 
@@ -281,7 +288,7 @@ def scorecard(
         n_models = int(fit_record.get("n_models", 1))
     reference = predict_record.get("median_depth")
     windows = _window_access(mdata, atac)
-    inputs = B.make_inputs(
+    inputs = make_inputs(
         counts,
         access if windows is None else windows,
         is_tf,

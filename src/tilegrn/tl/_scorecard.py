@@ -26,7 +26,7 @@ __all__ = ["HeldOut", "Scorecard", "judge"]
 MODEL: Final = "model"
 """Row of the scorecard that holds the predictions in the layer."""
 RATE_FLOOR: Final = 0.1
-"""Smallest rate of any prediction in the deviance, as a share of the gene's training mean; the same for every method."""
+"""Smallest rate of a prediction in the deviance, as a share of the gene's training mean; the same for all methods."""
 _CHUNK: Final = 256
 _MIN_METACELLS: Final = 10
 
@@ -75,13 +75,13 @@ class Scorecard:
     ----------
     table
         One row per method, the model first. Columns: ``method``; ``pearson``, ``pearson_median``, ``pearson_above_0.1``
-        (share of genes), ``spearman`` over genes that are no TFs; ``pearson_tf``, ``spearman_tf`` over TFs; ``per_cell``;
-        ``deviance_explained``; ``within`` (mean over cell groups); ``metacell``; ``difference`` (model minus method, in
-        ``pearson``) with ``difference_low`` and ``difference_high``; ``genes_better`` (share of genes in which the model is
-        better); ``seconds`` of fitting.
+        (share of genes), ``spearman`` over genes that are no TFs; ``pearson_tf``, ``spearman_tf`` over TFs;
+        ``per_cell``; ``deviance_explained``; ``within`` (mean over cell groups); ``metacell``; ``difference`` (model
+        minus method, in ``pearson``) with ``difference_low`` and ``difference_high``; ``genes_better`` (share of genes
+        in which the model is better); ``seconds`` of fitting.
     per_gene
-        One row per gene: ``is_tf``, ``n_positive`` held-out cells, ``scored``, then ``pearson_*`` and ``spearman_*`` of each
-        method (NaN where not scored).
+        One row per gene: ``is_tf``, ``n_positive`` held-out cells, ``scored``, then ``pearson_*`` and ``spearman_*`` of
+        each method (NaN where not scored).
     per_group
         One row per group of cells: ``group``, ``n_cells``, ``n_genes`` and the mean Pearson correlation of each method.
     sentence
@@ -141,7 +141,11 @@ class Scorecard:
                 parameters[key] = value
         tables = {}
         for name, columns in frames.items():
-            order = {"table": _TABLE, "gene": ["gene", "is_tf", "n_positive", "scored"], "group": ["group", "n_cells", "n_genes"]}
+            order = {
+                "table": _TABLE,
+                "gene": ["gene", "is_tf", "n_positive", "scored"],
+                "group": ["group", "n_cells", "n_genes"],
+            }
             first = [c for c in order[name] if c in columns]
             rest = [c for c in columns if c not in first]
             tables[name] = pd.DataFrame({c: columns[c] for c in first + rest})
@@ -207,7 +211,7 @@ def _add_chunk(sums: _Sums, held: HeldOut, methods: Mapping[str, Predict], genes
     centre = held.train_logged[genes]
     sums.null_deviance += M.poisson_deviance(k[:, plain], null[:, plain], floor[:, plain]).sum()
     enough = [((k[rows] > 0).sum(axis=0) >= held.min_positive) & plain for rows in held.groups.values()]
-    sums.group_n += [int(e.sum()) for e in enough]
+    sums.group_n += np.array([e.sum() for e in enough], dtype=np.int64)  # also where there are no groups
     big_sf = _by_metacell(held, held.size_factor[:, None])
     big_y = np.log1p(_by_metacell(held, k[:, plain]) / big_sf)
     sums.metacell_n += int(plain.sum())
@@ -242,8 +246,8 @@ def judge(
     held
         What was measured.
     methods
-        For each method a function from gene columns to expected log1p and mean counts (both cells x genes); the first is
-        the one whose difference from the others is wanted.
+        For each method a function from gene columns to expected log1p and mean counts (both cells x genes); the first
+        is the one whose difference from the others is wanted.
     n_bootstrap
         Resamplings behind the intervals; 0 leaves them NaN.
     resample
@@ -276,7 +280,8 @@ def judge(
         per_group = sums.group_sum / sums.group_n
     rows = []
     for m, name in enumerate(methods):
-        low, high = M.interval(samples[:, 0] - samples[:, m]) if m and len(samples) else (np.nan, np.nan)
+        gap = _mean(r[0] - r[m]) if m else np.nan
+        low, high = M.interval(samples[:, 0] - samples[:, m], gap) if m and len(samples) else (np.nan, np.nan)
         rows.append(
             {
                 "method": name,
@@ -292,7 +297,7 @@ def judge(
                 "metacell": sums.metacell_sum[m] / sums.metacell_n
                 if n_metacells >= _MIN_METACELLS and sums.metacell_n
                 else np.nan,
-                "difference": _mean(r[0] - r[m]) if m else np.nan,
+                "difference": gap,
                 "difference_low": low,
                 "difference_high": high,
                 "genes_better": _mean(r[0] > r[m]) if m else np.nan,
@@ -317,8 +322,8 @@ def in_words(table: pd.DataFrame, *, n_cells: int, n_genes: int, held_out: str) 
     """Say in one sentence how the model compares with the best baseline."""
     model = table.iloc[0]
     text = (
-        f"Across {n_cells:,} {held_out} cells that it never saw, the model's predictions correlate with {n_genes:,} non-TF "
-        f"genes at a mean Pearson r of {model['pearson']:.3f}"
+        f"Across {n_cells:,} {held_out} cells, the model's predictions correlate with {n_genes:,} non-TF genes "
+        f"at a mean Pearson r of {model['pearson']:.3f}"
     )
     others = table.iloc[1:]
     if others.empty:
