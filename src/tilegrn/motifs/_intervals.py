@@ -68,10 +68,8 @@ class Intervals:
                     f"{has}. {hint}Give the sequence of the intervals' assembly, with chromosomes named alike."
                 )
                 raise InputError(msg)
-            mapped = toggled[names[0]]
-            logger.info(
-                "Chromosomes are named '%s' in the intervals and '%s' in '%s'; mapped.", names[0], mapped, where
-            )
+            first = names[0]
+            logger.info("The intervals name '%s' what '%s' names '%s'; all are mapped.", first, where, toggled[first])
             names = [toggled[c] for c in names]
         excess = self.end - np.array([lengths[c] for c in names], dtype=np.int64)[codes] if len(self) else self.end
         if (excess > 0).any():
@@ -176,7 +174,7 @@ def _positions(column: pd.Series[Any], key: str) -> NDArray[np.int64]:
         whole = np.isfinite(as_float) & (as_float == np.floor(as_float)) & (np.abs(as_float) < 2**53)
         if not whole.all():
             i = int((~whole).argmax())
-            msg = f"Row {i} of the intervals has {key} {values[i]!r}; positions are whole numbers of bp."
+            msg = f"Row {i} of the intervals has {key} {values[i]}; positions are whole numbers of bp."
             raise InputError(msg)
         values = as_float
     return values.astype(np.int64)

@@ -114,7 +114,7 @@ class TwoBit:
         for _ in range(2):
             n = struct.unpack(f"{order}I", self._read(at, 4))[0]
             if 8 * n > self._bytes.size():
-                msg = f"'{self._path}' is damaged at byte {at}: it says that {n} blocks follow."
+                msg = f"'{self._path}' is cut short or damaged: byte {at} says that {n} blocks follow."
                 raise InputError(msg)
             numbers = np.frombuffer(self._read(at + 4, 8 * n), dtype=f"{order}u4").astype(np.int64).reshape(2, n)
             blocks.append(np.stack([numbers[0], numbers.sum(axis=0)]))
