@@ -94,3 +94,43 @@ def test_gradients_reach_every_parameter():
     network(BatchMaker(data, pairs, config).evaluate(np.arange(7))).square().sum().backward()
     silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
+
+
+def test_gates_of_one_change_nothing_and_of_zero_take_out():
+    from tilegrn.model.gates import gated
+    from tilegrn.model.preparation import Preparation
+
+    data, pairs, network, config, _, _ = made()
+    rng = np.random.default_rng(0)
+    prep = Preparation(**dict.fromkeys(Preparation.__dataclass_fields__, None))  # only the components are read
+    idf, loadings = rng.uniform(1, 2, 30).astype(np.float32), rng.normal(size=(30, 3)).astype(np.float32)
+    center, scale = rng.normal(size=3).astype(np.float32), rng.uniform(1, 2, 3).astype(np.float32)
+    for name, value in (
+        ("idf", idf), ("loadings", loadings), ("component_center", center), ("component_scale", scale)
+    ):  # fmt: skip
+        object.__setattr__(prep, name, value)
+    data = CellData(
+        data.tfs, data.windows, prep.components.transform(data.windows), data.depth, data.size_factor, data.counts
+    )
+    maker = BatchMaker(data, pairs, config)
+    batch = maker.evaluate(np.arange(7))
+    ones = torch.ones_like(batch.tf_value), torch.ones_like(batch.window_value)
+    with torch.no_grad():
+        same = network(gated(batch, prep, config, tf_gate=ones[0], window_gate=ones[1]))
+        torch.testing.assert_close(same, network(batch), rtol=1e-4, atol=1e-4)
+        # Close one window and take one TF out of the matrices themselves.
+        w, tf = int(data.windows[0].indices[0]), int(data.tfs[0].indices[0])
+        windows, tfs = data.windows.tolil(), data.tfs.tolil()
+        windows[:, w], tfs[:, tf] = 0, 0
+        windows, tfs = windows.tocsr(), tfs.tocsr()
+        without = CellData(tfs, windows, prep.components.transform(windows), data.depth, data.size_factor)
+        window_gate, tf_gate = ones[1].clone(), ones[0].clone()
+        there = batch.window_token < len(batch.used)
+        window_gate[there & (batch.used[batch.window_token.clamp_max(len(batch.used) - 1)] == w)] = 0
+        tf_gate[batch.tf_token == tf] = 0
+        got = network(gated(batch, prep, config, tf_gate=tf_gate, window_gate=window_gate))
+        expected = network(BatchMaker(without, pairs, config).evaluate(np.arange(7)))
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+    gate = ones[1].clone().requires_grad_()
+    network(gated(batch, prep, config, tf_gate=ones[0], window_gate=gate)).sum().backward()
+    assert gate.grad[there].abs().min() > 0

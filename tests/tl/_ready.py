@@ -20,13 +20,20 @@ TINY = ModelConfig(
 )
 
 
+def simulated(seed: int = 1, n_cells: int = 120):
+    return grn.datasets.simulate(n_cells=n_cells, n_genes=40, n_peaks=150, n_tfs=8, n_chroms=2, seed=seed)
+
+
+def sizes_of(mdata):
+    sizes = mdata.uns["simulation"]["chrom_sizes"]
+    pairs = zip(sizes["chrom"], sizes["length"], strict=True) if hasattr(sizes, "columns") else sizes.items()
+    return {str(k): int(v) for k, v in pairs}
+
+
 def ready(seed: int = 1, n_cells: int = 120):
-    mdata = grn.datasets.simulate(n_cells=n_cells, n_genes=40, n_peaks=150, n_tfs=8, n_chroms=2, seed=seed)
-    sim = mdata.uns["simulation"]
-    sizes = sim["chrom_sizes"]
-    sizes = dict(zip(sizes["chrom"], sizes["length"], strict=True)) if hasattr(sizes, "columns") else dict(sizes)
-    grn.pp.bin_peaks(mdata, {str(k): int(v) for k, v in sizes.items()})
-    grn.pp.tss_distance(mdata, sim["tss"])
-    grn.pp.add_binding(mdata, sim["binding"])
+    mdata = simulated(seed, n_cells)
+    grn.pp.bin_peaks(mdata, sizes_of(mdata))
+    grn.pp.tss_distance(mdata, mdata.uns["simulation"]["tss"])
+    grn.pp.add_binding(mdata, mdata.uns["simulation"]["binding"])
     grn.pp.split_cells(mdata, seed=0)
     return mdata

@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import tilegrn as grn  # noqa: E402
-from tests.tl._ready import TINY, ready  # noqa: E402
+from tests.tl._ready import TINY, ready, simulated, sizes_of  # noqa: E402
 from tilegrn._mudata import no_pull  # noqa: E402
 from tilegrn.errors import InputError, MissingStepError  # noqa: E402
 from tilegrn.tl._predict import predict  # noqa: E402
@@ -156,8 +156,7 @@ def test_several_samples_train_together():
 
 def test_samples_of_other_windows_are_refused():
     a, b = ready(), ready(seed=2)
-    sizes = {"chr1": 4_000_000, "chr2": 4_000_000}
-    grn.pp.bin_peaks(b, sizes, window_size=500)
+    grn.pp.bin_peaks(b, sizes_of(b), window_size=500)
     grn.pp.tss_distance(b, b.uns["simulation"]["tss"])
     grn.pp.add_binding(b, b.uns["simulation"]["binding"])
     with pytest.raises(InputError, match="bin_peaks"):
@@ -175,8 +174,8 @@ def test_genes_of_excluded_chromosomes_are_predicted_from_their_windows():
 
 
 def test_without_binding_it_trains_from_names_alone():
-    mdata = grn.datasets.simulate(n_cells=100, n_genes=40, n_peaks=150, n_tfs=8, n_chroms=2, seed=1)
-    grn.pp.bin_peaks(mdata, {"chr1": 4_000_000, "chr2": 4_000_000})
+    mdata = simulated()
+    grn.pp.bin_peaks(mdata, sizes_of(mdata))
     grn.pp.tss_distance(mdata, mdata.uns["simulation"]["tss"])
     grn.pp.mark_tfs(mdata, [f"Tf{i}" for i in range(1, 9)])
     predict(mdata, train(mdata, **QUICK))
@@ -184,10 +183,10 @@ def test_without_binding_it_trains_from_names_alone():
 
 
 def test_missing_steps_name_the_call():
-    mdata = grn.datasets.simulate(n_cells=100, n_genes=40, n_peaks=150, n_tfs=8, n_chroms=2, seed=1)
+    mdata = simulated()
     with pytest.raises(MissingStepError, match="bin_peaks"):
         train(mdata, **QUICK)
-    grn.pp.bin_peaks(mdata, {"chr1": 4_000_000, "chr2": 4_000_000})
+    grn.pp.bin_peaks(mdata, sizes_of(mdata))
     with pytest.raises(MissingStepError, match="tss_distance"):
         train(mdata, **QUICK)
     grn.pp.tss_distance(mdata, mdata.uns["simulation"]["tss"])

@@ -21,7 +21,7 @@ def pool_tokens(
     key, value
         Cells x heads x tokens x d.
     present
-        Cells x tokens, 1 for a token and 0 for padding.
+        Cells x tokens, 1 for a token and 0 for padding; between them for a token that is partly there.
     softmax
         Average with softmax weights instead; the number of tokens is lost.
     gain, offset

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tilegrn.model.config import ModelConfig
 
-__all__ = ["Batch", "BatchMaker", "CellData", "Pairs", "epoch_order"]
+__all__ = ["Batch", "BatchMaker", "CellData", "Pairs", "all_open", "epoch_order"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +139,9 @@ class Batch:
         Per pair: position among the open windows above, gene, bp.
     cells
         Rows of the cells in their :class:`CellData`.
+    tf_present, window_present
+        Cells x tokens: how much each token is there, when it is not simply all there (see
+        :mod:`tilegrn.model.gates`).
     """
 
     cells: Tensor
@@ -160,6 +163,8 @@ class Batch:
     pair_open: Tensor
     pair_gene: Tensor
     pair_distance: Tensor
+    tf_present: Tensor | None = None
+    window_present: Tensor | None = None
 
     def only(self, genes: Tensor, n_genes: int) -> Batch:
         """Keep the pairs of some genes, numbered by their place in ``genes``."""
@@ -179,6 +184,7 @@ class Batch:
             self,
             tf_token=torch.where(padded[self.tf_token], n, self.tf_token),
             tf_dense=self.tf_dense * ~tfs,
+            tf_present=None if self.tf_present is None else self.tf_present * ~padded[self.tf_token],
             hidden=self.hidden | tfs,
         )
 
@@ -292,6 +298,45 @@ class BatchMaker:
             pair_gene=t(pair_gene),
             pair_distance=t(pair_distance),
         )
+
+
+def all_open(windows: NDArray[np.int64], pairs: Pairs, tf_level: Tensor) -> tuple[Batch, NDArray[np.int64]]:
+    """Make a batch of one cell with the given windows open, for the cis head alone; and the numbers of its pairs.
+
+    Parameters
+    ----------
+    windows
+        Window numbers, each once.
+    tf_level
+        1 x TFs, scaled expression.
+    """
+    position, pair = pairs.expand(windows)
+    t = torch.from_numpy
+    none = torch.zeros(1, 0, dtype=torch.int64)
+    empty = torch.zeros(1, 0)
+    n = len(windows)
+    batch = Batch(
+        cells=torch.zeros(1, dtype=torch.int64),
+        tf_token=none,
+        tf_value=empty,
+        used=none[0],
+        window_token=none,
+        window_value=empty,
+        tf_dense=tf_level,
+        hidden=torch.zeros_like(tf_level, dtype=torch.bool),
+        components=empty,
+        depth=torch.zeros(1, 2),
+        log_size=torch.zeros(1),
+        counts=None,
+        cis_cell=torch.zeros(n, dtype=torch.int64),
+        cis_window=torch.arange(n),
+        cis_value=torch.ones(n),
+        cis_used=t(windows),
+        pair_open=t(position),
+        pair_gene=t(pairs.gene[pair]),
+        pair_distance=t(pairs.distance[pair]),
+    )
+    return batch, pair
 
 
 def _thin(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from tilegrn.errors import InputError
-from tilegrn.model.batches import BatchMaker
+from tilegrn.model.batches import Batch, BatchMaker, all_open
 from tilegrn.model.checkpoint import read_folder, write_folder
 from tilegrn.model.config import ModelConfig
 from tilegrn.model.module import Network
@@ -124,8 +125,71 @@ class GRNModel:
                     )
                 yield rows, known, new
 
+    def batches(self, data: CellData, *, batch_size: int = 64, every_window: bool = True) -> Iterator[Batch]:
+        """Yield batches of cells, for a forward pass of one's own: gradients, attributions, knock-outs.
+
+        ``network(batch)`` of one of :attr:`networks` gives differentiable log rates, cells x genes, at size factor 1;
+        :func:`tilegrn.model.gates.gated` makes a batch depend on gates of its TFs and windows, ``batch.hide(tfs)``
+        takes TFs out, ``batch.only(genes, n_genes)`` with ``network.genes().take(genes)`` restricts the genes.
+
+        Parameters
+        ----------
+        every_window
+            Give a token to every open window, where prediction reads at most ``config.max_windows`` per cell.
+        """
+        limit = max(self.config.max_windows, int(np.diff(data.windows.indptr).max(initial=0)))
+        config = replace(self.config, max_windows=limit) if every_window else self.config
+        maker = BatchMaker(data, self.preparation.pairs() if config.use_cis else None, config)
+        for rows in maker.slices(batch_size):
+            yield maker.evaluate(rows)
+
+    def cis_weights(
+        self, tf_level: NDArray[np.float32] | None = None, *, chunk: int = 20_000
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        """Return what each window within reach would add to each gene if it were open.
+
+        Parameters
+        ----------
+        tf_level
+            Scaled expression per TF, which binding turns into the keys of windows; 0 for all by default.
+        chunk
+            Windows at a time.
+
+        Returns
+        -------
+        Per pair: column of the window in the model, gene, weight (attention summed over heads, in [0, heads], averaged
+        over the networks), and effect (weight x gain: what is added to the log rate at full accessibility).
+
+        Raises
+        ------
+        InputError
+            If the model has no cis head.
+        """
+        if not self.config.use_cis or any(net.cis is None for net in self.networks):
+            msg = "The model was trained without the cis head (ModelConfig(use_cis=False)): there are no cis weights."
+            raise InputError(msg)
+        n_tfs = len(self.vocabulary.tfs)
+        level = torch.zeros(1, n_tfs) if tf_level is None else torch.from_numpy(np.asarray(tf_level, np.float32))[None]
+        pairs = self.preparation.pairs()
+        out: list[tuple[NDArray[Any], ...]] = []
+        with _evaluating(self.networks), torch.no_grad():
+            for first in range(0, len(self.vocabulary.windows), chunk):
+                windows = np.arange(first, min(first + chunk, len(self.vocabulary.windows)))
+                batch, pair = all_open(windows, pairs, level)
+                weight = effect = torch.zeros(len(pair))
+                for net in self.networks:
+                    side = net.genes()
+                    if net.cis is None or side.query is None or side.gain is None:
+                        continue
+                    each = net.cis.weights(batch, net.context, side.query)
+                    weight = weight + each.sum(1) / len(self.networks)
+                    effect = effect + (each * side.gain[batch.pair_gene]).sum(1) / len(self.networks)
+                out.append((windows[batch.pair_open.numpy()], pairs.gene[pair], weight.numpy(), effect.numpy()))
+        columns = [np.concatenate(part) for part in zip(*out, strict=True)]
+        return columns[0], columns[1], columns[2], columns[3]
+
     @staticmethod
-    def _rates(net: Network, batch: Any, side: GeneSide) -> NDArray[np.float32]:
+    def _rates(net: Network, batch: Batch, side: GeneSide) -> NDArray[np.float32]:
         return np.asarray(torch.exp(net(batch, side)).numpy(), dtype=np.float32)
 
     def _unseen_side(self, net: Network, unseen: sparse.csr_matrix | None) -> GeneSide | None:

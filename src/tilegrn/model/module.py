@@ -78,11 +78,15 @@ class CellContext(nn.Module):
                 F.embedding(token, self.tf_there) + 3.0 * batch.tf_value[..., None] * F.embedding(token, self.tf_level)
             )
             present = (token < self.tf_there.shape[0] - 1).to(dense.dtype)
+            if batch.tf_present is not None:
+                present = batch.tf_present
             latents = self.read_tfs(latents, self.read_tfs.key_value(tokens), present)
         if self.config.use_windows:
             table = self.read_windows.key_value(self.window_norm(self.window_table(batch.used)))
             token = batch.window_token
             present = (token < len(batch.used)).to(dense.dtype)
+            if batch.window_present is not None:
+                present = batch.window_present
             table = F.pad(table, (0, 0, 0, 1))
             latents = self.read_windows(latents, F.embedding(token, table), present)
         for block in self.blocks:

@@ -89,8 +89,8 @@ def _columns(mat: sparse.csr_matrix, windows: NDArray[np.int64]) -> sparse.csr_m
     return out
 
 
-def read_source(mdata: MuData, *, rna: str, atac: str, layer: str | None, need_tfs: bool = True) -> Source:
-    """Read and check all inputs of one MuData.
+def read_source(mdata: MuData, *, rna: str, atac: str, layer: str | None, for_training: bool) -> Source:
+    """Read and check all inputs of one MuData; TFs and their binding only for training.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def read_source(mdata: MuData, *, rna: str, atac: str, layer: str | None, need_t
     scores = _store.tss_distance(mdata, rna)
     decay = float(_store.get_record(mdata, K.REC_TSS)["decay"])
     if K.IS_TF not in r.var:
-        if need_tfs:
+        if for_training:
             msg = (
                 f"{rna}.var['{K.IS_TF}'] is missing. Run grn.pp.add_binding(mdata, table) or "
                 "grn.pp.mark_tfs(mdata, names) first."
@@ -118,7 +118,7 @@ def read_source(mdata: MuData, *, rna: str, atac: str, layer: str | None, need_t
     distance = _columns(scores, windows).astype(np.float64)
     distance.data = np.maximum(-decay * np.log(np.maximum(distance.data, 1e-45)), 0.0) + 1.0
     binding = None
-    if _store.has_record(mdata, K.REC_BINDING) and K.WINDOW_BINDING in r.varm:
+    if for_training and _store.has_record(mdata, K.REC_BINDING) and K.WINDOW_BINDING in r.varm:
         binding = _columns(_store.window_binding(mdata, rna, atac), windows).astype(np.float32)
     return Source(
         r.obs_names.to_numpy(dtype=object),

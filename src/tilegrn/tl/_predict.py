@@ -68,7 +68,7 @@ def predict(
         If the windows are not those of the model.
     """
     out = _check.start(mdata, rna, atac, copy=copy)
-    source = read_source(out, rna=rna, atac=atac, layer=layer, need_tfs=False)
+    source = read_source(out, rna=rna, atac=atac, layer=layer, for_training=False)
     v = model.vocabulary
     if source.grid.fingerprint != v.fingerprint:
         msg = (

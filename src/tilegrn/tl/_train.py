@@ -112,7 +112,7 @@ def train(
         msg = f"n_models is {n_models}; it must be at least 1."
         raise InputError(msg)
     started = time.monotonic()
-    sources = [read_source(m, rna=rna, atac=atac, layer=layer) for m in many]
+    sources = [read_source(m, rna=rna, atac=atac, layer=layer, for_training=True) for m in many]
     labels = [_labels(m, rna, atac, split, seed) for m in many]
     source = join_sources(sources)
     label = np.concatenate([lab for lab, _ in labels])
