@@ -107,7 +107,7 @@ $(LEG)/.installed: pyproject.toml tools/dependencies.py
 torchless: $(LEG)/.installed
 	@$(LEG)/bin/python -m pip install -qq --no-deps --force-reinstall .
 	@$(LEG)/bin/python -c 'import sys; from importlib.metadata import version as v; from importlib.util import find_spec; print("Python", sys.version.split()[0], *(f"{n} {v(n)}" for n in ("anndata", "mudata", "numpy", "pandas", "scipy"))); sys.exit("torch is installed here" if find_spec("torch") or find_spec("lightning") else None)'
-	$(LEG)/bin/python -m pytest -m "not torch" $(PYTEST_ARGS)
+	$(LEG)/bin/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: clean
 clean:  ## remove all that make made
