@@ -202,7 +202,23 @@ def scan_sequences(sequences: Iterable[str | bytes], motifs: Sequence[Motif], *,
 def count_sequences(
     sequences: Iterable[str | bytes], motifs: Sequence[Motif], *, mask: bool = False, n_jobs: int | None = 1
 ) -> MotifCounts:
-    """Count motif hits in sequences at hand; parameters as for :func:`scan_sequences` and :func:`count_hits`."""
+    """Count motif hits in sequences at hand.
+
+    Parameters
+    ----------
+    sequences
+        Sequences of any length, also none.
+    motifs
+        Motifs; counts of those with one name are summed.
+    mask
+        Take lower case for N.
+    n_jobs
+        Threads; None takes all processors, 1 uses none but the calling thread.
+
+    Returns
+    -------
+    Counts, sequences x motif names; rows are numbered.
+    """
     profile = Profile.of(motifs)
     text, bounds = _joined([_as_bytes(s) for s in sequences])
     alphabet = _alphabet(mask=mask)
