@@ -64,4 +64,6 @@ def test_order_of_tokens_does_not_matter():
     present[1, 6:] = 0
     order = torch.randperm(9)
     kv = module.key_value(tokens)
-    torch.testing.assert_close(module(latents, kv, present), module(latents, kv[:, order], present[:, order]))
+    before = module(latents, [(kv, present)])
+    torch.testing.assert_close(before, module(latents, [(kv[:, order], present[:, order])]))
+    torch.testing.assert_close(before, module(latents, [(kv[:1], present[:1]), (kv[1:, :6], present[1:, :6])]))

@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 import mudata as md
 
 import tilegrn as grn
-from tests.tl._ready import TINY, ready
+from tests.tl._ready import TINY, ready, sizes_of
 from tilegrn._mudata import no_pull
 from tilegrn.tl._compatibility import compatibility
 from tilegrn.tl._train import train

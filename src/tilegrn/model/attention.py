@@ -59,24 +59,29 @@ class TokenAttention(nn.Module):
         self.feed = _FeedForward(width, ffn_factor, dropout)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, latents: Tensor, key_value: Tensor, present: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Read tokens.
 
         Parameters
         ----------
         latents
             Cells x latents x width.
-        key_value
-            Cells x tokens x 2 width: keys and values of the tokens, as made by :attr:`key_value`.
-        present
-            Cells x tokens.
+        parts
+            For consecutive groups of the cells: keys and values of their tokens as made by :attr:`key_value` (cells x
+            tokens x 2 width), and how much each token is there (cells x tokens). Groups of cells with similar numbers
+            of tokens waste little on padding.
         """
         cells, n, width = latents.shape
-        tokens = key_value.shape[1]
-        q = self.query(self.norm(latents)).view(cells, n, self.n_heads, -1).transpose(1, 2)
-        k, v = key_value.view(cells, tokens, 2, self.n_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-        read = pool_tokens(q, k, v, present, softmax=self.softmax, gain=self.gain, offset=self.offset)
-        latents = latents + self.drop(self.out(read.transpose(1, 2).reshape(cells, n, width)))
+        query = self.query(self.norm(latents)).view(cells, n, self.n_heads, -1).transpose(1, 2)
+        reads, first = [], 0
+        for key_value, present in parts:
+            size, tokens = present.shape
+            k, v = key_value.view(size, tokens, 2, self.n_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+            q = query[first : first + size]
+            reads.append(pool_tokens(q, k, v, present, softmax=self.softmax, gain=self.gain, offset=self.offset))
+            first += size
+        read = torch.cat(reads).transpose(1, 2).reshape(cells, n, width)
+        latents = latents + self.drop(self.out(read))
         fed: Tensor = self.feed(latents)
         return latents + fed
 

@@ -139,6 +139,8 @@ class Batch:
         Per pair: position among the open windows above, gene, bp.
     cells
         Rows of the cells in their :class:`CellData`.
+    groups
+        First and last cell (exclusive) of runs of cells, and the longest of their window tokens.
     tf_present, window_present
         Cells x tokens: how much each token is there, when it is not simply all there (see
         :mod:`tilegrn.model.gates`).
@@ -163,6 +165,7 @@ class Batch:
     pair_open: Tensor
     pair_gene: Tensor
     pair_distance: Tensor
+    groups: tuple[tuple[int, int, int], ...]
     tf_present: Tensor | None = None
     window_present: Tensor | None = None
 
@@ -193,7 +196,7 @@ class Batch:
         moved: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
-            moved[f.name] = None if value is None else value.to(device, non_blocking=True)
+            moved[f.name] = value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
         return Batch(**moved)
 
 
@@ -215,8 +218,9 @@ class BatchMaker:
         return max(1, round(self.data.n_cells / (self.config.batch_size * world)))
 
     def slices(self, size: int = 128) -> list[NDArray[np.int64]]:
-        """Rows of the evaluation batches."""
-        return [np.arange(i, min(i + size, self.data.n_cells)) for i in range(0, self.data.n_cells, size)]
+        """Return the rows of evaluation batches: cells with similar numbers of open windows together."""
+        order = np.argsort(np.diff(self.data.windows.indptr), kind="stable")
+        return [order[i : i + size] for i in range(0, len(order), size)]
 
     def epoch(self, seed: int, epoch: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Yield the training batches of an epoch, each rank its share of every batch order."""
@@ -230,6 +234,10 @@ class BatchMaker:
         cfg = self.config
         hidden = rng.random((len(cells), self.data.tfs.shape[1])) < cfg.tf_dropout
         rate = rng.random(len(cells)) * cfg.window_dropout
+        # Sorted by the number of tokens to come, so that runs of cells waste little on padding.
+        left = (1 - rate) * np.diff(self.data.windows.indptr)[cells]
+        order = np.argsort(left, kind="stable")
+        cells, rate = cells[order], rate[order]
         return self._make(cells, hidden, cfg.max_train_windows, rng, rate)
 
     def evaluate(self, cells: NDArray[np.int64]) -> Batch:
@@ -275,6 +283,7 @@ class BatchMaker:
         else:
             cis_cell = cis_used = cis_window = pair_open = pair_gene = np.zeros(0, dtype=np.int64)
             cis_value = pair_distance = np.zeros(0, dtype=np.float32)
+        groups = _groups(np.bincount(row[keep], minlength=len(cells)))
         counts = None if data.counts is None else torch.from_numpy(data.counts[cells].toarray())
         t = torch.from_numpy
         return Batch(
@@ -297,7 +306,16 @@ class BatchMaker:
             pair_open=t(pair_open),
             pair_gene=t(pair_gene),
             pair_distance=t(pair_distance),
+            groups=groups,
         )
+
+
+def _groups(n: NDArray[np.int64], n_groups: int = 4, least: int = 8) -> tuple[tuple[int, int, int], ...]:
+    """Cut cells into runs: first, last (exclusive), longest."""
+    size = max(least, -(-len(n) // n_groups))
+    return tuple(
+        (i, min(i + size, len(n)), max(1, int(n[i : i + size].max(initial=0)))) for i in range(0, len(n), size)
+    )
 
 
 def all_open(windows: NDArray[np.int64], pairs: Pairs, tf_level: Tensor) -> tuple[Batch, NDArray[np.int64]]:
@@ -335,6 +353,7 @@ def all_open(windows: NDArray[np.int64], pairs: Pairs, tf_level: Tensor) -> tupl
         pair_open=t(position),
         pair_gene=t(pairs.gene[pair]),
         pair_distance=t(pairs.distance[pair]),
+        groups=((0, 1, 1),),
     )
     return batch, pair
 

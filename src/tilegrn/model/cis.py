@@ -36,7 +36,6 @@ class CisHead(nn.Module):
         n_genes: int,
         n_tfs: int,
         n_features: int,
-        n_windows: int,
         binding: tuple[Tensor, Tensor, Tensor] | None,
         config: ModelConfig,
     ) -> None:
@@ -49,7 +48,6 @@ class CisHead(nn.Module):
         self.query_known = nn.Linear(n_features, d)
         self.query_free = nn.Parameter(torch.zeros(n_genes, d))
         self.key = nn.Linear(config.width, d)
-        self.key_free = nn.Parameter(torch.zeros(n_windows, d))
         self.gain_known = nn.Linear(n_features, self.heads)
         self.gain_free = nn.Parameter(torch.zeros(n_genes, self.heads))
         nn.init.zeros_(self.gain_known.weight)
@@ -71,7 +69,7 @@ class CisHead(nn.Module):
     def keys(self, batch: Batch, context: CellContext) -> Tensor:
         """Return keys of the open windows, open windows x heads x width."""
         used = batch.cis_used
-        table = self.key(context.window_norm(context.window_table(used))) + F.embedding(used, self.key_free)
+        table = self.key(context.window_norm(context.window_table(used)))
         key = F.embedding(batch.cis_window, table)
         if self.binding_width:
             key = key + self.bound_key(self.bound(batch))
@@ -85,7 +83,10 @@ class CisHead(nn.Module):
         first = self.bind_start[window] - (n.cumsum(0) - n)
         entry = torch.repeat_interleave(first, n) + torch.arange(len(position), device=n.device)
         tf = self.bind_tf[entry]
-        level = batch.tf_dense[batch.cis_cell[position], tf] * self.bind_score[entry]
+        level = batch.tf_dense[batch.cis_cell[position], tf]
+        expressed = level.nonzero().squeeze(1)  # few of the TFs that can bind a window are expressed in a cell
+        position, tf = position[expressed], tf[expressed]
+        level = level[expressed] * self.bind_score[entry[expressed]]
         out = torch.zeros(len(window), self.binding_width, device=level.device, dtype=level.dtype)
         return out.index_add(0, position, level[:, None] * F.embedding(tf, self.tf_code))
 

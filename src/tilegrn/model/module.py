@@ -80,7 +80,7 @@ class CellContext(nn.Module):
             present = (token < self.tf_there.shape[0] - 1).to(dense.dtype)
             if batch.tf_present is not None:
                 present = batch.tf_present
-            latents = self.read_tfs(latents, self.read_tfs.key_value(tokens), present)
+            latents = self.read_tfs(latents, [(self.read_tfs.key_value(tokens), present)])
         if self.config.use_windows:
             table = self.read_windows.key_value(self.window_norm(self.window_table(batch.used)))
             token = batch.window_token
@@ -88,7 +88,11 @@ class CellContext(nn.Module):
             if batch.window_present is not None:
                 present = batch.window_present
             table = F.pad(table, (0, 0, 0, 1))
-            latents = self.read_windows(latents, F.embedding(token, table), present)
+            parts = []
+            for first, last, n in batch.groups:
+                part = token[first:last, :n]
+                parts.append((F.embedding(part, table), present[first:last, :n]))
+            latents = self.read_windows(latents, parts)
         for block in self.blocks:
             latents = block(latents)
         code: Tensor = self.code(self.norm(latents).flatten(1))
@@ -173,9 +177,7 @@ class Network(nn.Module):
         self.gene_bias = nn.Parameter(torch.zeros(n_genes))
         self.gene_loadings = nn.Parameter(torch.randn(n_genes, config.rank) * 0.05)
         self.log_dispersion = nn.Parameter(torch.zeros(n_genes)) if config.loss == "nb" else None
-        self.cis = (
-            CisHead(n_genes, n_tfs, features.shape[1], loadings.shape[0], binding, config) if config.use_cis else None
-        )
+        self.cis = CisHead(n_genes, n_tfs, features.shape[1], binding, config) if config.use_cis else None
 
     def genes(self) -> GeneSide:
         """Return the genes that the network was trained on."""
