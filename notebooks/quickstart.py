@@ -66,7 +66,7 @@ pd.crosstab(mdata["rna"].obs["sample"], mdata.obs["split"].loc[mdata["rna"].obs_
 
 # %%
 # %%time
-model = grn.tl.train(mdata, seed=0)
+model = grn.tl.train(mdata, seed=0, progress=False)
 
 # %%
 grn.pl.training(model)
