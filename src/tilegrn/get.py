@@ -28,6 +28,13 @@ __all__ = ["Tensor", "binding", "peak_tg", "tensor", "window_tg", "windows"]
 def windows(mdata: MuData, *, atac: str = "atac") -> pd.DataFrame:
     """List the windows that hold peaks.
 
+    Parameters
+    ----------
+    mdata
+        Multiome data.
+    atac
+        Name of the modality.
+
     Returns
     -------
     DataFrame indexed by window name (``chr1:3000-4000``) with ``window`` (number, the column in the window matrices),
@@ -92,6 +99,13 @@ def peak_gene_pairs(
 def peak_tg(mdata: MuData, *, rna: str = "rna", atac: str = "atac") -> pd.DataFrame:
     """List peak-TG pairs within reach, with distance and score (the notebook's table).
 
+    Parameters
+    ----------
+    mdata
+        Multiome data.
+    rna, atac
+        Names of the modalities.
+
     Returns
     -------
     DataFrame with ``peak_id``, ``target_id`` (categorical), ``TSS_dist`` (bp, int64) and ``TSS_dist_score`` (float64),
@@ -117,6 +131,13 @@ def peak_tg(mdata: MuData, *, rna: str = "rna", atac: str = "atac") -> pd.DataFr
 def window_tg(mdata: MuData, *, rna: str = "rna") -> pd.DataFrame:
     """List window-TG pairs within reach with their distance score.
 
+    Parameters
+    ----------
+    mdata
+        Multiome data.
+    rna
+        Name of the modality.
+
     Returns
     -------
     DataFrame with ``window_id``, ``target_id`` (categorical) and ``distance_score`` (float32).
@@ -140,6 +161,13 @@ def window_tg(mdata: MuData, *, rna: str = "rna") -> pd.DataFrame:
 
 def binding(mdata: MuData, *, atac: str = "atac") -> pd.DataFrame:
     """List TF-peak pairs with motif hits (the notebook's table, with TF symbols as sources).
+
+    Parameters
+    ----------
+    mdata
+        Multiome data.
+    atac
+        Name of the modality.
 
     Returns
     -------
@@ -217,6 +245,10 @@ def tensor(
         Layer of the RNA counts; None is X.
     rna, atac
         Names of the modalities.
+
+    Returns
+    -------
+    :class:`Tensor`: TFs x windows x genes, float64, with its labels.
 
     Raises
     ------

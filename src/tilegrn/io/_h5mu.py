@@ -287,6 +287,10 @@ def read_h5mu(path: str | Path, *, safe: bool = True) -> MuData:
         that claim far more than the file can hold; check the indices of all sparse matrices afterwards. Costs
         milliseconds.
 
+    Returns
+    -------
+    The MuData, in memory.
+
     Raises
     ------
     InputError

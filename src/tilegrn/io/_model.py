@@ -20,6 +20,10 @@ def load_model(folder: str | Path) -> GRNModel:
     folder
         As given to ``model.save(folder)``.
 
+    Returns
+    -------
+    The model, ready for :func:`tilegrn.tl.predict`.
+
     Raises
     ------
     InputError

@@ -46,6 +46,10 @@ def predict(
         genes than in training are allowed.
     model
         From :func:`train` or ``grn.io.load_model``.
+    rna, atac
+        Names of the modalities.
+    layer
+        Layer of the RNA with the counts; ``X`` by default.
     key_added
         Layer to write.
     spread
@@ -53,14 +57,14 @@ def predict(
         model has several.
     batch_size
         Cells at a time.
+    copy
+        Return a changed copy and leave ``mdata`` as it is.
 
-    Writes
-    ------
-    ``rna.layers[key_added]``
-        Cells x genes, float32; NaN for a gene that the model cannot predict: one it was not trained on, without any
-        window of the model within reach.
-    ``rna.var["predictable"]``, ``rna.var["predicted_from"]``
-        Bool; and ``"trained"``, ``"windows"`` or ``"none"``.
+    Returns
+    -------
+    ``None``, or the changed copy. Writes ``rna.layers[key_added]`` (cells x genes, float32; NaN for a gene that the model
+    cannot predict: one it was not trained on, without any window of the model within reach), ``rna.var["predictable"]``
+    (bool) and ``rna.var["predicted_from"]`` (``"trained"``, ``"windows"`` or ``"none"``).
 
     Raises
     ------

@@ -64,6 +64,8 @@ def train(
     mdata
         Prepared by ``bin_peaks``, ``tss_distance`` and ``add_binding`` (or ``mark_tfs``: then without binding). A list
         trains on several samples of one assembly at once, on the genes that all have.
+    rna, atac
+        Names of the modalities.
     layer
         Layer of the RNA with the counts; ``X`` by default.
     split
