@@ -215,8 +215,8 @@ def check_assembly(
     i = int(beyond.argmax())
     name = names[codes[i]]
     label = assembly or identify_assembly(sizes) or "the given sizes"
-    fits = [a for a in ASSEMBLIES if a != label and not (_excess(codes, names, ends, _alike(a, names)) > 0).any()]
-    fits = [a for a in fits if any(c in _alike(a, names) for c in names)]
+    fits = [a for a in ASSEMBLIES if a != label and _fits(a, codes, names, ends)]
+    fits = [a for a in fits if a[:2] == label[:2]] or fits  # of the same species, if any is
     hint = (
         f"All of them fit {', '.join(fits)}: is that the assembly of this data?"
         if fits
@@ -227,6 +227,12 @@ def check_assembly(
         f"ends {int(beyond[i])} bp past {name} ({int(sizes[name])} bp in {label}). {hint}"
     )
     raise InputError(msg)
+
+
+def _fits(assembly: str, codes: np.ndarray, names: Any, ends: np.ndarray) -> bool:
+    known = _alike(assembly, names)
+    placed = all(str(c) in known or is_contig(str(c)) or is_mitochondrial(str(c)) for c in names)
+    return bool(known) and placed and not (_excess(codes, names, ends, known) > 0).any()
 
 
 def _excess(codes: np.ndarray, names: Any, ends: np.ndarray, sizes: Mapping[str, int]) -> np.ndarray:

@@ -136,8 +136,11 @@ def store_binding(mdata: MuData, binding: Binding, params: Mapping[str, Any], *,
     genes_windows.sort_indices()
     is_tf = np.zeros(radata.n_vars, dtype=bool)
     is_tf[row] = True
+    motifless: list[str] = []
     if K.IS_TF in radata.var:
-        is_tf |= radata.var[K.IS_TF].to_numpy(bool)
+        before = radata.var[K.IS_TF].to_numpy(bool)
+        motifless = [str(g) for g in radata.var_names[before & ~is_tf]]
+        is_tf |= before
     _store.set_elem(aadata, "varm", K.PEAK_BINDING, binding.counts)
     _store.set_elem(aadata, "varm", K.PEAK_BINDING_SCORE, binding.score)
     _store.set_elem(radata, "varm", K.WINDOW_BINDING, genes_windows)
@@ -155,6 +158,13 @@ def store_binding(mdata: MuData, binding: Binding, params: Mapping[str, Any], *,
         },
     )
     logger.info("%d TFs bind in %d peaks.", len(binding.tfs), int((np.diff(binding.counts.indptr) > 0).sum()))
+    if motifless:
+        warnings.warn(
+            f"{len(motifless)} genes marked as TFs have no motif in the binding given, e.g. {motifless[:5]}: their "
+            "binding is 0 everywhere.",
+            UserWarning,
+            stacklevel=3,
+        )
     if binding.unresolved:
         warnings.warn(
             f"{len(binding.unresolved)} motif or TF names resolve to no gene symbol, e.g. {binding.unresolved[:5]}; "

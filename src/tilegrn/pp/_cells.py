@@ -56,9 +56,10 @@ def _suggest(rna: pd.Index, atac: pd.Index) -> str:
     if r.is_unique and a.is_unique and r.isin(a).any():
         n = int(r.isin(a).sum())
         return (
-            f" Without prefixes and suffixes such as '-1', {n} of them match: rename one side, e.g. "
-            "mdata['atac'].obs_names = mdata['atac'].obs_names.str.replace(r'-\\d+$', '', regex=True), then "
-            "mdata.update()."
+            f" Without prefixes and suffixes such as '-1', {n} of them match. Cut these off and build the MuData anew: "
+            "for a in mdata.mod.values(): "
+            "a.obs_names = a.obs_names.str.replace(r'^.*[#:]|[-_.]\\d+$', '', regex=True); "
+            "mdata = mudata.MuData(dict(mdata.mod))"
         )
     return " Check that both modalities are of the same experiment and that barcodes are spelt alike."
 
