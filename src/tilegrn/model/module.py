@@ -88,10 +88,11 @@ class CellContext(nn.Module):
             if batch.window_present is not None:
                 present = batch.window_present
             table = F.pad(table, (0, 0, 0, 1))
-            parts = []
-            for first, last, n in batch.groups:
-                part = token[first:last, :n]
-                parts.append((F.embedding(part, table), present[first:last, :n]))
+            shapes = [(last - first, n) for first, last, n in batch.groups]
+            flat = torch.cat([token[first:last, :n].reshape(-1) for first, last, n in batch.groups])
+            found = F.embedding(flat, table).split([size * n for size, n in shapes])
+            there = [present[first:last, :n] for first, last, n in batch.groups]
+            parts = [(f.view(*shape, -1), t) for f, shape, t in zip(found, shapes, there, strict=True)]
             latents = self.read_windows(latents, parts)
         for block in self.blocks:
             latents = block(latents)

@@ -1,0 +1,64 @@
+"""The cortex data, ready for the model, and the score that the model's benchmarks report."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+import tilegrn as grn
+
+DATA = Path(os.environ.get("TILEGRN_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+FOLDS = [("09G", "09H"), ("09A", "09B"), ("09C", "09D"), ("09E", "09F")]
+"""Libraries held out in each fold."""
+
+
+def cortex(fold: int = 0):
+    """Return the prepared cortex MuData, libraries of a fold held out for the test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mdata = grn.io.read_h5mu(DATA / "multiome" / "mouse_cortex_mm10.h5mu")
+        grn.pp.intersect_cells(mdata)
+        grn.pp.bin_peaks(mdata, "mm10")
+        grn.pp.tss_distance(mdata, "mm10")
+        grn.pp.add_binding(mdata, DATA / "multiome" / "mouse_cortex_mm10_promoter_binding.parquet")
+        grn.pp.mark_tfs(mdata, DATA / "reference" / "allTFs_mm.txt")
+        grn.pp.split_cells(mdata, "sample", test_groups=FOLDS[fold], val=0.05)
+    return mdata
+
+
+def held_out_pearson(mdata, *, genes=None, least: int = 5) -> float:
+    """Mean over non-TF genes with at least 5 positive test cells of r between prediction and log1p(counts / sf)."""
+    test = (mdata.obs["split"] == "test").to_numpy()
+    rna = mdata["rna"]
+    counts = rna.X[test].toarray()
+    size = mdata.uns["tilegrn"]["predict"]["size_factor"][test]
+    observed = np.log1p(counts / size[:, None])
+    predicted = rna.layers["predicted"][test].astype(np.float64)
+    o, p = observed - observed.mean(0), predicted - predicted.mean(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = np.nan_to_num((o * p).sum(0) / np.sqrt((o**2).sum(0) * (p**2).sum(0)))
+    use = ((counts > 0).sum(0) >= least) & ~rna.var["is_tf"].to_numpy()
+    if genes is not None:
+        use &= rna.var_names.isin(genes)
+    return float(r[use].mean())
+
+
+def genes_on(mdata, chroms) -> list[str]:
+    """Genes of chromosomes, by the TSS table."""
+    tss = mdata.uns["tilegrn"]["tss"]
+    return [str(g) for g, c in zip(tss["gene"], tss["chrom"], strict=True) if str(c) in set(chroms)]
+
+
+def shuffle_windows(mdata, seed: int = 0) -> None:
+    """Give each cell the open windows of another cell of the same part of the split."""
+    rng = np.random.default_rng(seed)
+    order = np.arange(mdata.n_obs)
+    split = mdata.obs["split"].to_numpy()
+    for part in np.unique(split):
+        rows = np.flatnonzero(split == part)
+        order[rows] = rng.permutation(rows)
+    atac = mdata["atac"]
+    atac.obsm["windows"] = atac.obsm["windows"].tocsr()[order]
