@@ -62,9 +62,9 @@ def predict(
 
     Returns
     -------
-    ``None``, or the changed copy. Writes ``rna.layers[key_added]`` (cells x genes, float32; NaN for a gene that the model
-    cannot predict: one it was not trained on, without any window of the model within reach), ``rna.var["predictable"]``
-    (bool) and ``rna.var["predicted_from"]`` (``"trained"``, ``"windows"`` or ``"none"``).
+    ``None``, or the changed copy. Writes ``rna.layers[key_added]`` (cells x genes, float32; NaN for a gene that the
+    model cannot predict: one it was not trained on, without any window of the model within reach),
+    ``rna.var["predictable"]`` (bool) and ``rna.var["predicted_from"]`` (``"trained"``, ``"windows"`` or ``"none"``).
 
     Raises
     ------
