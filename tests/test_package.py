@@ -15,6 +15,7 @@ import pytest
 
 import tilegrn as grn
 
+ROOT = Path(__file__).resolve().parents[1]
 SRC = Path(grn.__file__).parent
 SOURCES = sorted(SRC.rglob("*.py"))
 MODULES = ["pp", "tl", "pl", "io", "get", "datasets", "motifs"]
@@ -143,6 +144,23 @@ def test_house_rules(path):
 def test_no_module_raises_bare_exceptions():
     offenders = {p.name for p in SOURCES if raised_by(p) & {"Exception", "BaseException"}}
     assert offenders == set()
+
+
+@pytest.mark.parametrize("module_name", MODULES)
+def test_every_public_name_has_its_line_in_the_api_pages(module_name):
+    page = (ROOT / "docs" / "api" / f"{module_name}.md").read_text()
+    listed = re.findall(r"^   (\w+)$", page, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(importlib.import_module(f"tilegrn.{module_name}").__all__)
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("notebooks/*.py")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_pages_name_only_what_exists(page):
+    named = set(re.findall(r"(?:grn|tilegrn)\.(pp|tl|pl|io|get|datasets|motifs)\.(\w+)", page.read_text()))
+    gone = [f"{m}.{n}" for m, n in sorted(named) if n not in importlib.import_module(f"tilegrn.{m}").__all__]
+    assert gone == []
 
 
 def test_without_torch_the_names_of_tl_still_resolve():
