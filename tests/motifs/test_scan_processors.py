@@ -81,8 +81,8 @@ def test_lookup_becomes_one_instruction(lookup, triple, cpu, instruction):
     module = ir.Module("check")
     module.triple = triple
     byte, word = ir.IntType(8), ir.IntType(64)
-    parameters = [byte.as_pointer(), byte.as_pointer(), word, byte.as_pointer(), word, byte, byte, word.as_pointer()]
-    function = ir.Function(module, ir.FunctionType(word, parameters), "check")
+    parameters = [byte.as_pointer(), word, byte.as_pointer(), word, byte, word.as_pointer()]
+    function = ir.Function(module, ir.FunctionType(ir.IntType(1), parameters), "check")
     builder = ir.IRBuilder(function.append_basic_block())
     builder.ret(_lookup.emit_candidate_masks(builder, lookup, *function.args))
     parsed = binding.parse_assembly(str(module))

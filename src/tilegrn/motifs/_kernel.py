@@ -76,35 +76,40 @@ def _load_tile(
 
 
 @compiled
-def _exact(
-    codes: NDArray[np.uint8],
-    runs: NDArray[np.uint8],
-    at: int,
-    strand: int,
-    scores: NDArray[np.float64],
-    lo: int,
-    length: int,
-) -> float:
-    """Sum the scores in motif order, in double precision, as HOMER does; -inf where an N or the end is covered."""
+def _in_one_run(runs: NDArray[np.uint8], at: int, length: int) -> bool:
+    """Tell whether the bases from ``at`` on are neither N nor beyond the end of the sequence."""
     # Runs end at 255: a longer motif goes on from the last base known to belong to the same run.
-    left = length
-    place = at
-    while left > 255:
-        if runs[place] < 255:
-            return -np.inf
-        place += 254
-        left -= 254
-    if runs[place] < left:
-        return -np.inf
-    total = 0.0
-    if strand:
-        last = at + length - 1
-        for k in range(length):
-            total += scores[lo + k, 3 - (codes[last - k] >> 2)]
-    else:
-        for k in range(length):
-            total += scores[lo + k, codes[at + k] >> 2]
-    return total
+    while length > 255:
+        if runs[at] < 255:
+            return False
+        at += 254
+        length -= 254
+    return runs[at] >= length
+
+
+@compiled
+def _tile_candidates(
+    codes: NDArray[np.uint8],
+    n: int,
+    n_pairs: int,
+    limit: int,
+    tables: NDArray[np.uint8],
+    table_start: int,
+    masks: NDArray[np.uint64],
+    places: NDArray[np.int32],
+) -> int:
+    """Write where a motif may hit: ``2 * position + (strand is -)``."""
+    n_found = 0
+    for start in range(0, n, STEP):
+        if candidate_masks(codes, start, tables, table_start, n_pairs, np.uint8(limit), masks):
+            for word in range(masks.size):
+                mask = masks[word]
+                first = 2 * (start + word // 2 * WIDTH) + word % 2
+                while mask != 0:
+                    places[n_found] = first + 2 * lowest_bit(mask)
+                    n_found += 1
+                    mask &= mask - np.uint64(1)
+    return n_found
 
 
 @compiled
@@ -124,37 +129,33 @@ def _tile_hits(
     places: NDArray[np.int32],
     found: NDArray[np.float64],
 ) -> int:
-    """Write the hits of one motif in a tile, in order of position: ``2 * position + (strand is -)`` and the score."""
+    """Write the hits of one motif in a tile: ``2 * position + (strand is -)`` and the score; + before - at a position.
+
+    Scores are summed in motif order, in double precision, as HOMER does.
+    """
     length = lengths[motif]
-    threshold = thresholds[motif]
-    first_score = score_start[motif]
-    first_table = table_start[motif]
-    n_pairs = (length + 1) // 2
-    limit = limits[motif]
-    shortest_run = np.uint8(min(length, 255))
+    first = score_start[motif]
+    n_candidates = _tile_candidates(
+        codes, n, (length + 1) // 2, limits[motif], tables, table_start[motif], masks, places
+    )
     n_hits = 0
-    for start in range(0, n, STEP):
-        if candidate_masks(codes, runs, start, tables, first_table, n_pairs, limit, shortest_run, masks) == 0:
+    for candidate in range(n_candidates):
+        place = places[candidate]
+        at = place >> 1
+        if not _in_one_run(runs, at, length):
             continue
-        for word in range(0, masks.size, 2):
-            forward = masks[word]
-            backward = masks[word + 1]
-            either = forward | backward
-            at = start + word // 2 * WIDTH
-            while either != 0:
-                place = lowest_bit(either)
-                bit = np.uint64(1) << np.uint64(place)
-                either ^= bit
-                place += at
-                if place >= n:
-                    break
-                for strand in range(2):
-                    if (backward if strand else forward) & bit:
-                        score = _exact(codes, runs, place, strand, scores, first_score, length)
-                        if score >= threshold:
-                            places[n_hits] = 2 * place + strand
-                            found[n_hits] = score
-                            n_hits += 1
+        # On the minus strand the motif runs from the right end of the site to the left, over complements (3 - base).
+        minus = place & 1
+        letter = at + minus * (length - 1)
+        step = 1 - 2 * minus
+        flip = 3 * minus
+        total = 0.0
+        for k in range(first, first + length):
+            total += scores[k, (codes[letter] >> 2) ^ flip]
+            letter += step
+        places[n_hits] = place
+        found[n_hits] = total
+        n_hits += total >= thresholds[motif]
     return n_hits
 
 

@@ -106,12 +106,10 @@ def emit_candidate_masks(
     builder: ir.IRBuilder,
     lookup: str,
     codes: ir.Value,
-    runs: ir.Value,
     start: ir.Value,
     tables: ir.Value,
     n_pairs: ir.Value,
     limit: ir.Value,
-    length: ir.Value,
     masks: ir.Value,
 ) -> ir.Value:
     """Write the IR of :func:`candidate_masks` for a named lookup; pointers are ``i8*`` (``masks``: ``i64*``)."""
@@ -130,31 +128,30 @@ def emit_candidate_masks(
                 total = sums[group][strand]
                 lost = _look_up(builder, table[strand], code, lookup)
                 builder.store(_intrinsic(builder, add, [builder.load(total), lost]), total)
+    # One comparison tells whether any of all the sums is small enough; which ones is asked only then.
     limits = _splat(builder, limit, width)
-    lengths = _splat(builder, length, width)
-    seen: ir.Value = ir.Constant(I64, 0)
-    for group in range(GROUPS):
-        run = _load(builder, runs, builder.add(start, ir.Constant(I64, group * width)), width)
-        whole = builder.icmp_unsigned(">=", run, lengths)
-        for strand in range(2):
-            near = builder.icmp_unsigned("<=", builder.load(sums[group][strand]), limits)
-            bits = builder.bitcast(builder.and_(near, whole), ir.IntType(width))
+    totals = [builder.load(total) for group in sums for total in group]
+    smallest = totals[0]
+    for total in totals[1:]:
+        smallest = _intrinsic(builder, f"llvm.umin.v{width}i8", [smallest, total])
+    near = builder.icmp_unsigned("<=", smallest, limits)
+    seen = builder.icmp_unsigned("!=", builder.bitcast(near, ir.IntType(width)), ir.Constant(ir.IntType(width), 0))
+    with builder.if_then(seen, likely=False):
+        for i, total in enumerate(totals):
+            bits = builder.bitcast(builder.icmp_unsigned("<=", total, limits), ir.IntType(width))
             mask = bits if width == 64 else builder.zext(bits, I64)
-            builder.store(mask, builder.gep(masks, [ir.Constant(I64, 2 * group + strand)]))
-            seen = builder.or_(seen, mask)
+            builder.store(mask, builder.gep(masks, [ir.Constant(I64, i)]))
     return seen
 
 
 def _candidate_masks(
     typing_context: Any,
     codes: Any,
-    runs: Any,
     start: Any,
     tables: Any,
     table_start: Any,
     n_pairs: Any,
     limit: Any,
-    length: Any,
     masks: Any,
 ) -> tuple[Any, Callable[..., ir.Value]]:
     """Tell where a motif may hit, from ``start`` on for ``STEP`` positions, on both strands.
@@ -162,9 +159,8 @@ def _candidate_masks(
     Parameters
     ----------
     codes
-        uint8: ``4 * base + next base`` at every position, bases 0-3; readable up to ``start + STEP + 2 * n_pairs``.
-    runs
-        uint8: how many bases without N follow, at most 255.
+        uint8: ``4 * base + next base`` at every position, bases 0-3 (N is any of them); readable up
+        to ``start + STEP + 2 * n_pairs``.
     start
         First position.
     tables, table_start
@@ -174,28 +170,23 @@ def _candidate_masks(
         Pairs of motif positions.
     limit
         uint8: the score that may be lost.
-    length
-        uint8: positions of the motif, at most 255.
     masks
-        uint64, ``2 * GROUPS``, written: bit i of word ``2 * g + strand`` stands for position ``start + g * WIDTH + i``.
+        uint64, ``2 * GROUPS``, written if there is any: bit i of word ``2 * g + strand`` stands for position
+        ``start + g * WIDTH + i``.
 
     Returns
     -------
-    All masks or-ed together: zero means that nothing can hit.
+    Whether there is any; N and the ends of sequences are not looked at.
     """
-    signature = types.uint64(
-        codes, runs, types.int64, tables, types.int64, types.int64, types.uint8, types.uint8, masks
-    )
+    signature = types.boolean(codes, types.int64, tables, types.int64, types.int64, types.uint8, masks)
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
         def pointer(i: int) -> ir.Value:
             return context.make_array(signature.args[i])(context, builder, arguments[i]).data
 
-        tables = builder.gep(pointer(3), [arguments[4]])
-        _, _, start, _, _, n_pairs, limit, length, _ = arguments
-        return emit_candidate_masks(
-            builder, LOOKUP, pointer(0), pointer(1), start, tables, n_pairs, limit, length, pointer(8)
-        )
+        _, start, _, table_start, n_pairs, limit, _ = arguments
+        tables = builder.gep(pointer(2), [table_start])
+        return emit_candidate_masks(builder, LOOKUP, pointer(0), start, tables, n_pairs, limit, pointer(6))
 
     return signature, codegen
 
