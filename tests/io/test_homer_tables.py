@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
+from tests._small import PEAKS, SIZES, small
 
+from tilegrn import _store, pp
 from tilegrn.errors import InputError
 from tilegrn.io import _homer_hits
 from tilegrn.io._homer import read_homer
@@ -266,14 +268,18 @@ def test_writing_is_all_or_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_peaks_of_a_mudata(tmp_path):
-    import anndata as ad
-    import mudata as md
-
-    with md.set_options(pull_on_update=False):
-        atac = ad.AnnData(np.ones((2, 2), dtype=np.float32), var=pd.DataFrame(index=["chr1:0-500", "chr1:1000-1500"]))
-        mdata = md.MuData({"atac": atac})
+def test_from_a_mudata_to_homer_and_back_into_it(tmp_path):
+    mdata = small()
+    pp.bin_peaks(mdata, SIZES)
     write_homer_peaks(mdata, tmp_path / "peaks.bed")
-    assert (tmp_path / "peaks.bed").read_text().count("\n") == 2
-    table = read_homer(write(tmp_path, GOOD), peaks=mdata)
-    assert list(table["peak_id"].cat.categories) == ["chr1:0-500", "chr1:1000-1500"]
+    assert (tmp_path / "peaks.bed").read_text().count("\n") == len(PEAKS)
+    motifs = ["Ta(Zf)/x-Ta-ChIP-Seq/Homer", "Tb(bHLH)/Homer", "Unknown(?)/Homer"]
+    cells = [[str(i % 3), str(i % 2), "1"] for i in range(len(PEAKS))]
+    table = read_homer(write(tmp_path, table_text(cells, motifs, ids=PEAKS)), peaks=mdata)
+    assert list(table["peak_id"].cat.categories) == PEAKS
+    with pytest.warns(UserWarning, match="1 motif or TF names resolve to no gene symbol"):
+        pp.add_binding(mdata, table)
+    counts, score = (_store.peak_binding(mdata, score=which) for which in (False, True))
+    assert counts[1] == ["Ta", "Tb"]
+    np.testing.assert_array_equal(counts[0].toarray(), [[i % 3, i % 2] for i in range(len(PEAKS))])
+    np.testing.assert_allclose(score[0].toarray().sum(axis=0), 1, rtol=1e-6)

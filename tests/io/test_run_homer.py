@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ import pandas as pd
 import pytest
 
 from tilegrn.errors import InputError, ToolError
+from tilegrn.io._homer import read_homer
 from tilegrn.io._homer_process import find_homer
-from tilegrn.io._motif_files import write_motifs
+from tilegrn.io._motif_files import read_motifs, write_motifs
 from tilegrn.io._private_fasta import private_fasta
 from tilegrn.io._run_homer import run_homer
 from tilegrn.motifs._motif import Motif
@@ -107,6 +109,26 @@ def test_counts_come_back_on_the_peaks_own_names(fasta, genome, homer, method, s
     assert list(table["source_id"].cat.categories) == list(dict.fromkeys(m.name for m in MOTIFS))
     totals = table.groupby("source_id", observed=True)["homer_binding_score"].sum()
     np.testing.assert_allclose(totals, 1.0)
+
+
+def test_matrices_and_thresholds_reach_homer_exactly(real_data, homer, tmp_path):
+    """Real motifs in real peaks, through the runner, against what the real HOMER counted there."""
+    wanted = ["CTCF(Zf)", "AP-1(bZIP)", "Sp1(Zf)", "GATA3(Zf)", "RAR:RXR(NR),DR5"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        motifs = read_motifs(real_data("homer/homer_v4.9.1_vertebrates_known.motifs"))
+    motifs = [m for m in motifs if m.name.split("/")[0] in wanted]
+    assert len(motifs) == 6  # RAR:RXR stands there twice
+    with gzip.open(real_data("homer/peaks.fa.gz"), "rt") as handle:
+        records = handle.read().split(">")[1:41]
+    (tmp_path / "peaks.fa").write_text("".join(f">{r}" for r in records))
+    lengths = {r.split("\n")[0]: len(r.split("\n", 1)[1].replace("\n", "")) for r in records}
+    table = run_homer([f"{n}:0-{k}" for n, k in lengths.items()], tmp_path / "peaks.fa", motifs, homer=homer)
+    real = read_homer(real_data("homer/annotatePeaks_nmotifs_default.tsv.gz"), peak_id="name")
+    names = {m.name for m in motifs}
+    expected = {(m, p): n for (m, p), n in as_dict(real).items() if m in names and p in lengths}
+    assert len(expected) > 20
+    assert {(m, p.split(":")[0]): n for (m, p), n in as_dict(table).items()} == expected
 
 
 def test_mask_reaches_homer(fasta, homer):

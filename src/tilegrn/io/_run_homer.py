@@ -37,7 +37,7 @@ _GENOME_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]*", re.ASCII)
 # Signs in the messages of HOMER and of the shell below it that a step failed, although the exit code is 0. "No such
 # file" is none: HOMER's own ls and rm say so in good runs.
 _FAILED = re.compile(
-    r"(?:\b(?:homer2|homerTools|\w+\.pl)\b.*(?:command )?not found"
+    r"(?:\b(?:homer2|homerTools|\w+\.pl): (?:command )?not found"
     r"|Segmentation fault|Illegal instruction|Bus error|\bKilled\b|Out of memory|bad_alloc"
     r"|Can't locate \S+|error while loading shared libraries|No space left on device|cannot execute binary)",
     re.IGNORECASE,
@@ -193,11 +193,10 @@ def _arguments(executable: str, genome: str, method: str, size: int | str, *, ma
 def _checked(output: Path, script: str, messages: str, ids: list[str], n_motifs: int) -> sparse.csc_matrix:
     """Read HOMER's output and bring it to peaks x motifs as asked, or say how it differs."""
     said = f" HOMER said: {messages}" if messages else " HOMER said nothing."
-    failed = _FAILED.search(messages)
-    if failed:
-        msg = (
-            f"A step of {script} failed ('{failed.group(0).strip()[:120]}'), although it ended without an error.{said}"
-        )
+    with output.with_name("stderr.txt").open(encoding="utf-8", errors="replace") as lines:
+        failed = next((line.strip() for line in lines if _FAILED.search(line)), None)
+    if failed is not None:
+        msg = f"A step of {script} failed ('{failed[:120]}'), although it ended without an error.{said}"
         raise ToolError(msg)
     if output.stat().st_size == 0:
         msg = f"{script} ended without an error, but its output is empty.{said}"
