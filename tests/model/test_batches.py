@@ -106,3 +106,27 @@ def test_cells_without_tokens():
     batch = BatchMaker(empty, pairs, config).evaluate(np.arange(2))
     assert torch.isfinite(network(batch)).all()
     assert batch.counts is None
+
+
+def test_too_many_pairs_are_thinned_and_weighed_up():
+    data, pairs, _, _, _, _ = made(n_cells=200)
+    whole, part = (
+        BatchMaker(data, pairs, made(max_train_pairs=n)[3]).train(np.arange(200), np.random.default_rng(0))
+        for n in (10**9, 1000)
+    )
+    assert 700 < len(part.pair_gene) < 1300 < len(whole.pair_gene)
+
+    def total(batch):
+        return float(batch.cis_value[batch.pair_open].sum())
+
+    assert total(part) == pytest.approx(total(whole), rel=0.2)
+
+
+def test_evaluation_batches_hold_every_cell_once_and_a_bounded_number_of_pairs():
+    data, pairs, _, config, _, _ = made(n_cells=60)
+    maker = BatchMaker(data, pairs, config)
+    parts = maker.slices(16, max_pairs=300)
+    assert sorted(np.concatenate(parts)) == list(range(60))
+    for rows in parts:
+        assert len(rows) <= 16
+        assert len(rows) == 1 or len(maker.evaluate(rows).pair_gene) <= 300

@@ -217,10 +217,25 @@ class BatchMaker:
         """Return the number of training batches of an epoch on each of ``world`` ranks."""
         return max(1, round(self.data.n_cells / (self.config.batch_size * world)))
 
-    def slices(self, size: int = 128) -> list[NDArray[np.int64]]:
-        """Return the rows of evaluation batches: cells with similar numbers of open windows together."""
+    def slices(self, size: int = 128, max_pairs: int = 400_000) -> list[NDArray[np.int64]]:
+        """Return the rows of evaluation batches: cells with similar numbers of open windows together.
+
+        A batch holds at most ``size`` cells and, if it holds more than one, about ``max_pairs`` window-gene pairs.
+        """
         order = np.argsort(np.diff(self.data.windows.indptr), kind="stable")
-        return [order[i : i + size] for i in range(0, len(order), size)]
+        if self.pairs is None:
+            return [order[i : i + size] for i in range(0, len(order), size)]
+        windows = self.data.windows
+        before = np.concatenate([[0], np.cumsum(np.diff(self.pairs.start)[windows.indices])])[windows.indptr]
+        total = np.cumsum(np.diff(before)[order])
+        out, first = [], 0
+        while first < len(order):
+            held = total[first - 1] if first else 0
+            last = int(np.searchsorted(total, held + max_pairs, side="right"))
+            last = max(first + 1, min(last, first + size))
+            out.append(order[first:last])
+            first = last
+        return out
 
     def epoch(self, seed: int, epoch: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Yield the training batches of an epoch, each rank its share of every batch order."""
@@ -276,6 +291,13 @@ class BatchMaker:
 
         if self.pairs is not None and cfg.use_windows:
             reach = self.pairs.start[token + 1] > self.pairs.start[token]
+            if drop is not None:
+                # Too many pairs for a training step: read some of the windows, and weigh them up.
+                n_pairs = int((self.pairs.start[token + 1] - self.pairs.start[token]).sum())
+                share = min(1.0, cfg.max_train_pairs / max(n_pairs, 1))
+                if share < 1:
+                    reach &= rng.random(len(reach)) < share
+                    value = value / np.float32(share)
             cis_cell, cis_token, cis_value = row[reach], token[reach], value[reach]
             cis_used, cis_window = np.unique(cis_token, return_inverse=True)
             pair_open, pair = self.pairs.expand(cis_token)

@@ -89,6 +89,7 @@ class ModelConfig:
     window_dropout: float = 0.5
     max_train_windows: int = 256
     max_windows: int = 400
+    max_train_pairs: int = 120_000
     n_masks: int = 5
     average_from: float = 0.7
     warmup: float = 0.25
@@ -137,6 +138,7 @@ class ModelConfig:
 def default_config(*, n_cells: int, n_genes: int) -> ModelConfig:
     """Return choices that suit the size of the data."""
     del n_genes
-    steps = 1150
-    epochs = int(min(max(round(steps * 64 / max(n_cells, 1)), 5), 60))
-    return ModelConfig(max_epochs=epochs)
+    epochs = int(min(max(round(1150 * 64 / max(n_cells, 1)), 5), 60))
+    batch = int(min(max(n_cells // 16, 32), 256))
+    teacher = TeacherConfig(batch_size=batch, max_epochs=int(min(max(round(820 * batch / max(n_cells, 1)), 5), 60)))
+    return ModelConfig(max_epochs=epochs, teacher=teacher)

@@ -90,7 +90,7 @@ class CellContext(nn.Module):
             table = F.pad(table, (0, 0, 0, 1))
             shapes = [(last - first, n) for first, last, n in batch.groups]
             flat = torch.cat([token[first:last, :n].reshape(-1) for first, last, n in batch.groups])
-            found = F.embedding(flat, table).split([size * n for size, n in shapes])
+            found = torch.split(F.embedding(flat, table), [size * n for size, n in shapes])
             there = [present[first:last, :n] for first, last, n in batch.groups]
             parts = [(f.view(*shape, -1), t) for f, shape, t in zip(found, shapes, there, strict=True)]
             latents = self.read_windows(latents, parts)
