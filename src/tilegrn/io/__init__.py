@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tilegrn.io._genome import read_chrom_sizes
-from tilegrn.io._h5mu import read_10x, read_h5mu, write_h5mu
+from tilegrn.io._h5mu import read_10x, read_h5mu, write_h5mu, write_zarr
 from tilegrn.io._homer import read_homer
 from tilegrn.io._homer_peaks import write_homer_peaks
 from tilegrn.io._motif_files import jaspar_motifs, read_motifs, write_motifs
@@ -28,6 +28,7 @@ __all__ = [
     "write_h5mu",
     "write_homer_peaks",
     "write_motifs",
+    "write_zarr",
 ]
 
 
