@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 if TYPE_CHECKING:
-    from scipy import sparse
+    from numpy.typing import NDArray
 
-__all__ = ["MotifCounts"]
+__all__ = ["CountRows", "MotifCounts"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,3 +58,40 @@ class MotifCounts:
                 "count": self.counts.data,
             }
         )
+
+
+class CountRows:
+    """A CSR matrix that grows by blocks of rows.
+
+    Stacking finished blocks would hold everything twice. Here the arrays are sized from the rows seen so far and
+    enlarged in place, so that little more memory is taken than the matrix needs.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._shape = shape
+        self._ends = np.zeros(shape[0] + 1, dtype=np.int64)
+        self._indices = np.empty(0, dtype=np.int32)
+        self._values = np.empty(0, dtype=np.int32)
+        self._rows = 0
+
+    def add(self, ends: NDArray[np.int64], indices: NDArray[np.int32], values: NDArray[np.int32]) -> None:
+        """Append rows, given as the three arrays of a CSR matrix."""
+        begin = int(self._ends[self._rows])
+        end = begin + len(indices)
+        rows = self._rows + len(ends) - 1
+        if end > len(self._indices):
+            self._resize(max(end, int(1.05 * end * self._shape[0] / rows)))
+        self._indices[begin:end] = indices
+        self._values[begin:end] = values
+        self._ends[self._rows + 1 : rows + 1] = begin + ends[1:]
+        self._rows = rows
+
+    def finish(self) -> sparse.csr_matrix:
+        """Return the matrix."""
+        self._resize(int(self._ends[-1]))
+        return sparse.csr_matrix((self._values, self._indices, self._ends), shape=self._shape)
+
+    def _resize(self, size: int) -> None:
+        # No other array looks at these, so that numpy may move or cut them.
+        self._indices.resize(size, refcheck=False)
+        self._values.resize(size, refcheck=False)

@@ -177,4 +177,5 @@ def _positions(column: pd.Series[Any], key: str) -> NDArray[np.int64]:
             msg = f"Row {i} of the intervals has {key} {values[i]}; positions are whole numbers of bp."
             raise InputError(msg)
         values = as_float
-    return values.astype(np.int64)
+    whole_numbers: NDArray[np.int64] = values.astype(np.int64)
+    return whole_numbers

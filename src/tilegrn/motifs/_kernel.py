@@ -84,7 +84,7 @@ def _in_one_run(runs: NDArray[np.uint8], at: int, length: int) -> bool:
             return False
         at += 254
         length -= 254
-    return runs[at] >= length
+    return bool(runs[at] >= length)
 
 
 @compiled

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from tilegrn.errors import InputError
-from tilegrn.motifs._counts import MotifCounts
+from tilegrn.motifs._counts import CountRows, MotifCounts
 from tilegrn.motifs._fasta import open_sequences
 from tilegrn.motifs._intervals import Intervals, is_whole, read_intervals
 from tilegrn.motifs._motif import Motif
@@ -41,7 +40,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
-_BLOCK_BASES = 1 << 19
+_BLOCK_BASES = 1 << 18
 """Bases handed to a thread at once: enough to forget the cost of handing over, few enough to stay in the cache."""
 _BLOCK_INTERVALS = 4096
 
@@ -101,14 +100,15 @@ def count_hits(
     with closing(open_sequences(fasta)) as genome:
         windows = table.on(genome.lengths, str(fasta)).resized(size, genome.lengths)
 
-        def count(rows: slice) -> sparse.csr_matrix:
+        def count(rows: slice) -> Any:
             text, bounds = _fetch(genome, windows, rows)
             return _count(text, bounds, alphabet, profile)
 
+        counts = CountRows((len(windows), len(profile.names)))
         blocks = list(_blocks(windows.end - windows.start))
-        parts = list(_tracked(_in_order(count, blocks, jobs), windows, blocks, progress=progress))
-    counts = sparse.vstack(parts, format="csr") if parts else _no_counts(profile)
-    return MotifCounts(sparse.csr_matrix(counts), table.names, profile.names)
+        for part in _tracked(_in_order(count, blocks, jobs), windows, blocks, progress=progress):
+            counts.add(*part)
+    return MotifCounts(counts.finish(), table.names, profile.names)
 
 
 def find_hits(
@@ -223,13 +223,14 @@ def count_sequences(
     text, bounds = _joined([_as_bytes(s) for s in sequences])
     alphabet = _alphabet(mask=mask)
 
-    def count(rows: slice) -> sparse.csr_matrix:
+    def count(rows: slice) -> Any:
         part = bounds[rows.start : rows.stop + 1]
         return _count(text[part[0] : part[-1]], part - part[0], alphabet, profile)
 
-    parts = list(_in_order(count, list(_blocks(np.diff(bounds))), _n_jobs(n_jobs)))
-    counts = sparse.vstack(parts, format="csr") if parts else _no_counts(profile)
-    return MotifCounts(sparse.csr_matrix(counts), pd.RangeIndex(len(bounds) - 1), profile.names)
+    counts = CountRows((len(bounds) - 1, len(profile.names)))
+    for part in _in_order(count, list(_blocks(np.diff(bounds))), _n_jobs(n_jobs)):
+        counts.add(*part)
+    return MotifCounts(counts.finish(), pd.RangeIndex(len(bounds) - 1), profile.names)
 
 
 def _motifs(motifs: str | Path | Sequence[Motif]) -> list[Motif]:
@@ -322,18 +323,11 @@ def _tracked(results: Iterator[R], windows: Intervals, blocks: list[slice], *, p
             bar.update(rows.stop - rows.start)
 
 
-def _no_counts(profile: Profile) -> sparse.csr_matrix:
-    return sparse.csr_matrix(np.zeros((0, len(profile.names)), dtype=np.int32))
-
-
-def _count(
-    text: NDArray[np.uint8], bounds: NDArray[np.int64], alphabet: NDArray[np.uint8], profile: Profile
-) -> sparse.csr_matrix:
+def _count(text: NDArray[np.uint8], bounds: NDArray[np.int64], alphabet: NDArray[np.uint8], profile: Profile) -> Any:
+    """Count: row ends, columns and values of a CSR matrix."""
     from tilegrn.motifs._kernel import count_text  # compiled on first use
 
-    n = len(profile.names)
-    ends, indices, values = count_text(text, bounds, alphabet, profile.columns, n, *profile.kernel_arguments)
-    return sparse.csr_matrix((values, indices, ends), shape=(len(bounds) - 1, n))
+    return count_text(text, bounds, alphabet, profile.columns, len(profile.names), *profile.kernel_arguments)
 
 
 def _find(
