@@ -188,7 +188,7 @@ def match_chroms(
     _refuse_misspelt(absent, counts, known, what, label)
     if absent:
         shown = _list(absent)
-        msg = f"{n_absent} of {total} {what}s lie on chromosomes that {label} does not have: {shown}."
+        msg = f"{n_absent} of {total} {what}s lie on chromosomes that are not in {label}: {shown}."
         if n_absent > max_absent * total:
             has = _list(sorted(known, key=lambda c: (len(c), c)))
             msg += (
@@ -196,7 +196,7 @@ def match_chroms(
                 f"It has {has}. Give the chromosome sizes of the data's assembly, or remove these {what}s."
             )
             raise InputError(msg)
-        warnings.warn(f"{msg} They belong to no window and are left out.", UserWarning, stacklevel=3)
+        warnings.warn(f"{msg} They belong to no window and are left out.", UserWarning, stacklevel=4)
     _warn_odd([c for c in names if c in mapping], counts, what, total)
     return mapping
 
@@ -232,7 +232,7 @@ def _warn_odd(present: list[str], counts: Any, what: str, total: int) -> None:
         if odd:
             n = sum(int(counts[c]) for c in odd)
             msg = f"{n} of {total} {what}s lie on {kind} ({_list(odd)}); such {what}s are usually removed beforehand."
-            warnings.warn(msg, UserWarning, stacklevel=4)
+            warnings.warn(msg, UserWarning, stacklevel=5)
 
 
 def _list(names: Sequence[str], n: int = 6) -> str:

@@ -214,7 +214,7 @@ def _strands(strand: Sequence[Any], places: Sequence[str]) -> NDArray[np.object_
         i = int(wrong[0])
         msg = f"{places[i]}: the strand is {out.iloc[i]!r}; it must be '+', '-' or '.'."
         raise InputError(msg)
-    return out.to_numpy(dtype=object)
+    return np.asarray(out, dtype=object)
 
 
 def _table(
