@@ -5,6 +5,8 @@ register in it at once. The scanner reads dinucleotide codes (0-15) and asks how
 best pair: one lookup scores two motif positions at 16, 32 or 64 sequence positions. LLVM has no portable name for it,
 so the code below writes LLVM IR through numba's ``intrinsic`` and picks the instruction of the processor that numba
 compiles for. Processors with neither get a plain loop over the lanes: slower, same answer.
+
+numba keeps compiled code by the date of ``_kernel.py``: touch that file when this one changes.
 """
 
 from __future__ import annotations
