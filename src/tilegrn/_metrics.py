@@ -125,7 +125,7 @@ def expected_log1p(rate: ArrayLike, size_factor: ArrayLike) -> NDArray[np.float3
     """
     rate = np.asarray(rate)
     s = np.asarray(size_factor, dtype=np.float64).ravel()
-    flat = rate.reshape(len(s), -1)
+    flat = rate.reshape(len(s), int(np.prod(rate.shape[1:])))
     out = np.empty(flat.shape, dtype=np.float32)
     rows = max(1, _BLOCK // max(flat.shape[1], 1))
     n_small = _SERIES[0][1]

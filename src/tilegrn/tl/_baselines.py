@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import linalg, sparse
@@ -111,7 +111,10 @@ class _Ridge:
         small = scale[:, None] * self.projected[:, genes]
         rotation = linalg.eigh(small @ small.T)[1][:, ::-1]
         axes: Float = rotation.T @ small
-        axes /= np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-12)
+        length = np.linalg.norm(axes, axis=1, keepdims=True)
+        # Beyond the rank of the fit there are no directions, only rounding.
+        real = length > 1e-6 * length.max(initial=0.0)
+        axes = np.where(real, axes, 0.0) / np.where(real, length, 1.0)
         return axes
 
     def without_own(self, coef: Float, alpha: float, columns: Index, genes: Index) -> Float:
@@ -142,7 +145,7 @@ def _solve(x: Float32, y: sparse.csr_matrix) -> _Ridge:
     return _Ridge(x_mean, y_mean, values, vectors, vectors.T @ cross)
 
 
-def _mean_pearson(observed: Float, predicted: Float) -> float:
+def _mean_pearson(observed: Float, predicted: NDArray[Any]) -> float:
     return float(pearson(observed, predicted).mean()) if observed.shape[1] else 0.0
 
 
@@ -185,10 +188,57 @@ def _linear(inputs: BaselineInputs, x: Float32, *, own: bool, ranks: tuple[int, 
     return Fitted((part,), time.perf_counter() - start, inputs.unit, chosen)
 
 
+def _poisson_on_depth(inputs: BaselineInputs, cells: Index, genes: Index, penalty: float) -> Float:
+    """Poisson regression of each gene on the two depths by Newton's method; 3 x genes, the first the intercept."""
+    x = np.column_stack([np.ones(len(cells)), inputs.context[cells, -2:]])
+    pairs = np.column_stack([x[:, i] * x[:, j] for i in range(3) for j in range(3)])
+    offset = np.log(inputs.size_factor[cells])[:, None] + np.log(inputs.mean_rate[genes])
+    counted = np.asarray((inputs.counts[cells][:, genes].T @ x).T)
+    prior = np.diag([1e-3, penalty, penalty])
+    coef = np.zeros((3, len(genes)))
+    for _ in range(6):
+        mean = np.exp(np.minimum(offset + x @ coef, 20.0))
+        gradient = counted - x.T @ mean - prior @ coef
+        hessian = (pairs.T @ mean).T.reshape(-1, 3, 3) + prior
+        step = np.linalg.solve(hessian, gradient.T[:, :, None])[:, :, 0].T
+        coef += np.clip(step, -1.0, 1.0)
+    return coef
+
+
 def fit_depth(inputs: BaselineInputs, *, seed: int = 0, n_models: int = 1) -> Fitted:
-    """Ridge on log size factor and log ATAC depth alone: what library size explains."""
+    """Poisson regression on log size factor and log ATAC depth alone: what library size explains.
+
+    A rate that does not depend on the cell at all is part of it: its expected log1p(count / size factor) still bends
+    with the size factor.
+    """
     del n_models
-    return _linear(inputs, inputs.context[:, -2:], own=False, ranks=None, seed=seed)
+    start = time.perf_counter()
+    fit_on, choose_on = inputs.tuning_cells(seed)
+    judged = judged_genes(inputs, choose_on)
+    observed = inputs.logged[choose_on][:, judged].toarray()
+    shown = np.column_stack([np.ones(len(choose_on)), inputs.context[choose_on, -2:]])
+    best, penalty = -np.inf, 0.0
+    for tried in (1.0, 10.0, 100.0, 1000.0):
+        coef = _poisson_on_depth(inputs, fit_on, judged, tried)
+        rate = np.exp(np.minimum(shown @ coef, 20.0)) * inputs.mean_rate[judged]
+        score = _mean_pearson(observed, expected_log1p(rate, inputs.size_factor[choose_on]))
+        if score > best:
+            best, penalty = score, tried
+    coef = np.concatenate(
+        [
+            _poisson_on_depth(inputs, fit_on, genes, penalty)
+            for genes in np.array_split(np.arange(inputs.n_genes), -(-inputs.n_genes // 1024))
+        ],
+        axis=1,
+    )
+    part = Part(
+        (inputs.context[inputs.test, -2:],),
+        coef[1:].astype(np.float32),
+        coef[0] + np.log(inputs.mean_rate),
+        log_rate=True,
+    )
+    chosen = {"penalty": penalty, "tuning_pearson": best}
+    return Fitted((part,), time.perf_counter() - start, inputs.unit, chosen)
 
 
 def fit_ridge(inputs: BaselineInputs, *, seed: int = 0, n_models: int = 1) -> Fitted:

@@ -222,7 +222,9 @@ def _add_chunk(sums: _Sums, held: HeldOut, methods: Mapping[str, Predict], genes
         sums.pearson[m, genes] = M.pearson(y, p)
         sums.spearman[m, genes] = M.spearman(y, p)
         sums.deviance[m] += M.poisson_deviance(k[:, plain], mean[:, plain], floor[:, plain]).sum()
-        sums.cells[m].add((y - centre)[:, plain], (p - centre)[:, plain])
+        deviation = p - centre
+        deviation[np.abs(deviation) < 1e-6 * np.abs(centre)] = 0.0  # what float32 leaves of a mean
+        sums.cells[m].add((y - centre)[:, plain], deviation[:, plain])
         for g, rows in enumerate(held.groups.values()):
             sums.group_sum[m, g] += M.pearson(y[np.ix_(rows, enough[g])], p[np.ix_(rows, enough[g])]).sum()
         sums.metacell_sum[m] += M.pearson(big_y, np.log1p(_by_metacell(held, mean[:, plain]) / big_sf)).sum()
