@@ -56,6 +56,11 @@ def motif_logo(
     Returns
     -------
     The Axes.
+
+    Raises
+    ------
+    InputError
+        If ``kind`` is unknown.
     """
     ax = _axes(ax, (0.45 * motif.length + 1.2, 2.2))
     if kind not in ("information", "probability", "score"):

@@ -90,8 +90,14 @@ def compatibility(
 
     Parameters
     ----------
+    model
+        From :func:`train` or ``grn.io.load_model``.
     mdata
         Prepared by ``bin_peaks`` and ``tss_distance``.
+    rna, atac
+        Names of the modalities.
+    layer
+        Layer of the RNA with the counts; ``X`` by default.
 
     Returns
     -------
