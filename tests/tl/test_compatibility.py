@@ -39,7 +39,7 @@ def test_the_training_data_themselves_are_good(model):
     assert found.windows_known > 0.99
 
 
-@pytest.mark.filterwarnings("ignore:.*no window with a peak")
+@pytest.mark.filterwarnings("ignore:.*no window with a peak", "ignore:.*have no counts")
 def test_lost_peaks_and_tfs_are_told(model):
     mdata = ready()
     genes = [g for g in mdata["rna"].var_names if g not in {f"Tf{i}" for i in range(1, 8)}]

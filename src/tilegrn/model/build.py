@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from tilegrn.model.batches import BatchMaker
 from tilegrn.model.module import Network
 from tilegrn.model.preparation import window_features
-from tilegrn.model.unseen import fit_unseen_map
+from tilegrn.model.unseen import fit_ridge, pool_windows, window_states
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from tilegrn.model.preparation import Preparation, Vocabulary
 
 __all__ = ["build_network", "learn_unseen"]
+
+logger = logging.getLogger(__name__)
 
 
 def build_network(
@@ -65,15 +69,36 @@ def _by_window(binding: sparse.csr_matrix) -> tuple[torch.Tensor, torch.Tensor, 
     )
 
 
-def learn_unseen(
-    network: Network, counts: sparse.csr_matrix, distance: sparse.csr_matrix, folds: NDArray[np.int64]
-) -> None:
-    """Fit the map from the windows around a gene to its loadings, on the trained genes."""
-    side = network.genes()
-    made = torch.cat([side.loadings, side.offset[:, None]], dim=1).detach().numpy()
-    known = np.asarray(counts.sum(0), dtype=np.float64).ravel()
-    weight = np.sqrt(known) * (np.diff(distance.indptr) > 0)
+def learn_unseen(network: Network, data: CellData, distance: sparse.csr_matrix, folds: NDArray[np.int64]) -> None:
+    """Fit the map from the windows around a gene to its loadings, on the trained genes.
+
+    Parameters
+    ----------
+    data
+        Training cells with counts.
+    distance
+        Genes x windows, bp to the TSS plus one.
+    folds
+        Chromosome of each gene.
+    """
+    if data.counts is None:
+        msg = "The map is learned from training cells with their counts."
+        raise ValueError(msg)
+    known = np.asarray(data.counts.sum(0), dtype=np.float64).ravel()
+    weight = known**0.25 * (np.diff(distance.indptr) > 0)
     if not weight.any():
         return
-    found, _ = fit_unseen_map(network.features.numpy(), made, weight, folds=folds)
-    network.unseen_map.copy_(torch.from_numpy(found))
+    maker = BatchMaker(data, None, network.config)
+    codes = np.zeros((data.n_cells, network.config.rank), dtype=np.float32)
+    network.eval()
+    with torch.no_grad():
+        for rows in maker.slices():
+            codes[rows] = network.context(maker.evaluate(rows)).numpy()
+        side = network.genes()
+        made = torch.cat([side.loadings, side.offset[:, None]], dim=1).numpy()
+        states = window_states(data.windows, codes)
+        pooled = pool_windows(distance, states, network.config.feature_lengths)
+        found, penalty = fit_ridge(pooled, made, weight, folds)
+        network.window_states.copy_(torch.from_numpy(states))
+        network.unseen_map.copy_(torch.from_numpy(found))
+    logger.info("Genes without training are predicted by a ridge with penalty %g.", penalty)

@@ -15,6 +15,7 @@ from tilegrn.model.checkpoint import read_folder, write_folder
 from tilegrn.model.config import ModelConfig
 from tilegrn.model.module import Network
 from tilegrn.model.preparation import Preparation, Vocabulary
+from tilegrn.model.unseen import pool_windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,7 +197,8 @@ class GRNModel:
         if unseen is None:
             return None
         features = self.preparation.features(unseen, self.config.feature_lengths)
-        return net.unseen_genes(torch.from_numpy(features))
+        pooled = pool_windows(unseen, net.window_states.numpy(), self.config.feature_lengths)
+        return net.unseen_genes(torch.from_numpy(features), torch.from_numpy(pooled))
 
     def _masks(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """List groups of TFs to hide, and the genes predicted while they are."""

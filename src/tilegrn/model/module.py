@@ -156,6 +156,7 @@ class Network(nn.Module):
     log_mean: Tensor
     features: Tensor
     unseen_map: Tensor
+    window_states: Tensor
 
     def __init__(
         self,
@@ -174,7 +175,9 @@ class Network(nn.Module):
         n_genes = len(log_mean)
         self.register_buffer("log_mean", log_mean)
         self.register_buffer("features", features)
-        self.register_buffer("unseen_map", torch.zeros(features.shape[1] + 1, config.rank + 1))
+        n_pooled = (config.rank + 1) * len(config.feature_lengths)
+        self.register_buffer("window_states", torch.zeros(loadings.shape[0], config.rank))
+        self.register_buffer("unseen_map", torch.zeros(n_pooled + 1, config.rank + 1))
         self.gene_bias = nn.Parameter(torch.zeros(n_genes))
         self.gene_loadings = nn.Parameter(torch.randn(n_genes, config.rank) * 0.05)
         self.log_dispersion = nn.Parameter(torch.zeros(n_genes)) if config.loss == "nb" else None
@@ -185,15 +188,17 @@ class Network(nn.Module):
         query, gain = (None, None) if self.cis is None else self.cis.known_genes(self.features)
         return GeneSide(self.log_mean + self.gene_bias, self.gene_loadings, query, gain)
 
-    def unseen_genes(self, features: Tensor) -> GeneSide:
+    def unseen_genes(self, features: Tensor, pooled: Tensor) -> GeneSide:
         """Return genes known only by the windows around them.
 
         Parameters
         ----------
         features
-            Genes x features, standardised as those of the training genes.
+            Genes x features, standardised as those of the training genes; for the cis head.
+        pooled
+            Genes x pooled states, see :mod:`tilegrn.model.unseen`; for the loadings.
         """
-        made = torch.addmm(self.unseen_map[-1], features, self.unseen_map[:-1])
+        made = torch.addmm(self.unseen_map[-1], pooled, self.unseen_map[:-1])
         query, gain = (None, None) if self.cis is None else self.cis.unseen_genes(features)
         return GeneSide(made[:, -1], made[:, :-1], query, gain)
 

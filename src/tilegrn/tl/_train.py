@@ -242,7 +242,7 @@ def _fit_one(
             seed=seed,
             options=options,
         )
-        learn_unseen(network, data.counts, preparation.distance, _fold_of_genes(vocabulary, preparation))
+        learn_unseen(network, data, preparation.distance, _fold_of_genes(vocabulary, preparation))
     return network, history
 
 
