@@ -111,4 +111,4 @@ torchless: $(LEG)/.installed
 
 .PHONY: clean
 clean:  ## remove all that make made
-	rm -rf .venv .venv-new .venv-min $(DEMO) docs/_build docs/generated .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-new .venv-min $(DEMO) docs/_build docs/api/generated .coverage .mypy_cache .pytest_cache .ruff_cache
