@@ -22,9 +22,8 @@ def peak_table(names):
 
 
 def genes_near_peaks(peaks, tss, max_distance=1_000_000, decay=250_000):
-    """All (peak, TSS) rows within reach; the TSS is the transcript's edge in the BED (end on the minus strand)."""
-    tss = tss.assign(tss=np.where(tss["strand"] == "-", tss["end"], tss["start"]))
-    rows = peaks.merge(tss[["chrom", "tss", "gene"]], on="chrom", how="inner")
+    """All (peak, TSS) rows within reach of the peak's end."""
+    rows = peaks.merge(tss[["chrom", "start", "gene"]].rename(columns={"start": "tss"}), on="chrom", how="inner")
     rows["TSS_dist"] = (rows["end"] - rows["tss"]).abs()
     rows = rows[rows["TSS_dist"] <= max_distance].copy()
     rows["TSS_dist_score"] = np.exp(-rows["TSS_dist"] / decay)

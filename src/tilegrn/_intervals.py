@@ -21,7 +21,7 @@ Anchor: TypeAlias = Literal["edge", "center", "end"]
 Ints: TypeAlias = "NDArray[np.int64]"
 
 
-def distance(start: Ints, end: Ints, pos: Ints, minus: NDArray[np.bool_], anchor: Anchor) -> Ints:
+def distance(start: Ints, end: Ints, pos: Ints, anchor: Anchor) -> Ints:
     """Distance in bp between half-open intervals and 1-bp sites, without sign.
 
     Parameters
@@ -30,9 +30,6 @@ def distance(start: Ints, end: Ints, pos: Ints, minus: NDArray[np.bool_], anchor
         Intervals.
     pos
         0-based site.
-    minus
-        Whether the site is a TSS of the minus strand (only ``"end"`` asks: it measures to the transcript's BED edge,
-        txEnd there, txStart else).
     anchor
         See :func:`tilegrn.pp.tss_distance`.
     """
@@ -40,7 +37,7 @@ def distance(start: Ints, end: Ints, pos: Ints, minus: NDArray[np.bool_], anchor
         return np.maximum(0, np.maximum(start - pos, pos - (end - 1)))
     if anchor == "center":
         return np.abs((start + end) // 2 - pos)
-    return np.abs(end - (pos + minus))
+    return np.abs(end - pos)
 
 
 def distance_pairs(
@@ -49,7 +46,6 @@ def distance_pairs(
     end: Ints,
     site_chrom: Ints,
     site: Ints,
-    minus: NDArray[np.bool_],
     *,
     max_distance: int,
     anchor: Anchor = "edge",
@@ -75,7 +71,7 @@ def distance_pairs(
         which = np.repeat(np.arange(len(sites)), n)
         within = np.arange(int(n.sum())) - np.repeat(np.cumsum(n) - n, n) + low[which]
         i, j = mine[within], sites[which]
-        d = distance(start[i], end[i], site[j], minus[j], anchor)
+        d = distance(start[i], end[i], site[j], anchor)
         keep = d <= max_distance
         found.append((i[keep], j[keep], d[keep]))
     if not found:

@@ -84,7 +84,6 @@ def peak_gene_pairs(
         end,
         site_chrom,
         np.asarray(record["pos"], dtype=np.int64),
-        np.asarray(record["strand"], dtype=object) == "-",
         max_distance=int(record["max_distance"]),
         anchor=record["anchor"],
     )

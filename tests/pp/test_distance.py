@@ -16,16 +16,16 @@ from tilegrn._intervals import distance_pairs, sum_or_nearest
 ANCHORS = ["edge", "center", "end"]
 
 
-def slow_distance(start, end, pos, minus, anchor):
+def slow_distance(start, end, pos, anchor):
     if anchor == "edge":
         return min(abs(base - pos) for base in range(start, end))
     if anchor == "center":
         return abs((start + end) // 2 - pos)
-    return abs(end - (pos + 1 if minus else pos))
+    return abs(end - pos)
 
 
 intervals = st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 300), st.integers(1, 40)), min_size=0, max_size=15)
-sites = st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 340), st.booleans()), min_size=0, max_size=10)
+sites = st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 340)), min_size=0, max_size=10)
 
 
 @settings(max_examples=200, deadline=None)
@@ -33,13 +33,12 @@ sites = st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 340), st.booleans(
 def test_pairs_are_those_of_brute_force(ivs, tss, reach, anchor):
     chrom, start, width = (np.array(v, dtype=np.int64) for v in (zip(*ivs, strict=True) if ivs else ([], [], [])))
     s_chrom, pos = (np.array([t[k] for t in tss], dtype=np.int64) for k in (0, 1))
-    minus = np.array([t[2] for t in tss], dtype=bool)
-    i, j, d = distance_pairs(chrom, start, start + width, s_chrom, pos, minus, max_distance=reach, anchor=anchor)
+    i, j, d = distance_pairs(chrom, start, start + width, s_chrom, pos, max_distance=reach, anchor=anchor)
     want = {
-        (a, b): slow_distance(s, s + w, p, m, anchor)
+        (a, b): slow_distance(s, s + w, p, anchor)
         for a, (c, s, w) in enumerate(ivs)
-        for b, (k, p, m) in enumerate(tss)
-        if c == k >= 0 and slow_distance(s, s + w, p, m, anchor) <= reach
+        for b, (k, p) in enumerate(tss)
+        if c == k >= 0 and slow_distance(s, s + w, p, anchor) <= reach
     }
     assert dict(zip(zip(i.tolist(), j.tolist(), strict=True), d.tolist(), strict=True)) == want
 
@@ -91,17 +90,14 @@ def test_only_windows_with_peaks_are_scored(binned):
     assert scored <= set(grn.get.windows(binned)["window"])
 
 
-def test_real_table_reproduces_the_notebooks_printed_rows(real_data):
-    """chr1:74542289-74542889 to Plcd4 prints 1, and to Sox17 at 4497354 prints 0 (the '-' edge)."""
-    tss = grn.io.read_tss(real_data("reference/mm10_refseq_tss.bed.gz"))
-    plcd4 = tss[(tss["gene"] == "Plcd4")]["pos"].min()
-    peak = (np.array([0]), np.array([74542289]), np.array([74542889]))
-    _, _, d = distance_pairs(*peak, np.array([0]), np.array([plcd4]), np.array([False]), max_distance=10, anchor="end")
-    assert d.tolist() == [1]
-    sox17 = np.array([4497353])
-    peak = (np.array([0]), np.array([4496754]), np.array([4497354]))
-    _, _, d = distance_pairs(*peak, np.array([0]), sox17, np.array([True]), max_distance=10, anchor="end")
-    assert d.tolist() == [0]
+def test_the_notebooks_own_table_gives_its_printed_rows(tmp_path):
+    """chr1:4496754-4497354 to Sox17 prints 0 and chr1:74542289-74542889 to Plcd4 prints 1; its TSS rows are 0 bp wide."""
+    (tmp_path / "tss.bed").write_text("chr1\t4497354\t4497354\tSox17\t.\t-\nchr1\t74542888\t74542888\tPlcd4\t.\t+\n")
+    tss = grn.io.read_tss(tmp_path / "tss.bed")
+    start, end = np.array([4496754, 74542289]), np.array([4497354, 74542889])
+    one = np.zeros(2, dtype=np.int64)
+    _, _, d = distance_pairs(one, start, end, one, tss["pos"].to_numpy(), max_distance=10, anchor="end")
+    assert d.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def read_tss(source: str | Path | pd.DataFrame | Any, *, gene_key: str = "gene_n
         - ``"mm10"`` or ``"hg38"``: the shipped RefSeq tables;
         - the path of a BED file with the gene name in column 4 (plain or gzip): rows of 1 bp are the TSS itself; wider
           rows are genes, whose TSS is ``start`` on the ``+`` and ``end - 1`` on the ``-`` strand (column 6); rows of
-          0 bp (``start == end``: txStart on ``+``, txEnd on ``-``) are read as ``start`` and ``end - 1``;
+          0 bp (``start == end``, as in the notebook's table) are read as ``start``;
         - the path of a GTF file: the starts of its transcripts, or of its genes if it lists no transcripts;
         - a DataFrame with gene, chromosome and either a TSS column (``pos``, ``tss``; 0-based) or ``start`` and ``end``
           (0-based, half-open, read as BED rows), in the usual spellings;
@@ -201,8 +201,7 @@ def _tss_rows(
             f"({len(unknown)} such rows). Give the strand (+ or -), or rows of 1 bp at the TSS."
         )
         raise InputError(msg)
-    # A 1-bp row has start == end - 1; a 0-bp row at x on the minus strand is a txEnd, whose last base is x - 1.
-    pos = np.where(strands == "-", np.maximum(end - 1, 0), start)
+    pos = np.where(wide & (strands == "-"), end - 1, start)
     return _table(gene, chrom, pos, strands, places)
 
 

@@ -97,7 +97,6 @@ def distance_matrix(
         grid.ends(windows),
         grid.chrom_codes(tss["chrom"]),
         tss["pos"].to_numpy(np.int64),
-        tss["strand"].to_numpy(object) == "-",
         max_distance=max_distance,
         anchor=anchor,
     )
@@ -140,8 +139,8 @@ def tss_distance(
         Decay length in bp.
     anchor
         Where the distance is measured from: ``"edge"`` is 0 if the window holds the TSS, else the bp to its nearest
-        base; ``"center"`` is from the middle; ``"end"`` is ``|end - TSS|``, TSS being the transcript's BED edge
-        (txStart on ``+``, txEnd on ``-``), the original notebook's rule.
+        base; ``"center"`` is from the middle; ``"end"`` is ``|end - TSS|``, the original notebook's rule (neither edge
+        to edge nor from the middle, whatever the strand).
     multiple
         Genes with several TSSs: ``"nearest"`` takes the nearest; ``"all"`` sums the scores of all, as the notebook
         does.
