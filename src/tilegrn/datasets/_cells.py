@@ -134,7 +134,7 @@ def draw_cells(
     # TFs follow one or two states; a peak follows the TFs that it binds, and states of its own.
     follows = rng.normal(0, 0.8, size=(n_tfs, N_STATES)) * (rng.random((n_tfs, N_STATES)) < 0.3)
     opens = 0.5 * (network.bound @ follows) + rng.normal(0, 0.5, size=(n_peaks, N_STATES))
-    base_open = np.where(promoters, 0.0, -1.4) + rng.normal(0, 0.6, size=n_peaks)
+    base_open = np.where(promoters, -0.2, -1.8) + rng.normal(0, 0.6, size=n_peaks)
     detect = rng.lognormal(np.log(0.4), 0.3, size=n_peaks)
     base_rate = np.where(np.arange(n_genes) < n_tfs, 1.5, 0.4) * rng.lognormal(0, 0.6, size=n_genes)
     batch = rng.normal(0, 0.1, size=(n_samples, n_genes))
