@@ -34,10 +34,12 @@ def distance(start: Ints, end: Ints, pos: Ints, anchor: Anchor) -> Ints:
         See :func:`tilegrn.pp.tss_distance`.
     """
     if anchor == "edge":
-        return np.maximum(0, np.maximum(start - pos, pos - (end - 1)))
-    if anchor == "center":
-        return np.abs((start + end) // 2 - pos)
-    return np.abs(end - pos)
+        d: Ints = np.maximum(0, np.maximum(start - pos, pos - (end - 1)))
+    elif anchor == "center":
+        d = np.abs((start + end) // 2 - pos)
+    else:
+        d = np.abs(end - pos)
+    return d
 
 
 def distance_pairs(

@@ -43,7 +43,7 @@ TWO = [("A", "chr1", 9, "+"), ("B", "chr1", 99, "-")]
         "chrom\tstart\tend\tname\tscore\tstrand\nchr1\t9\t10\tA\t0\t+\nchr1\t99\t100\tB\t0\t-",
         "chr1\t9\t10\tA\t0\t+\nchr1\t9\t10\tA\t0\t+\nchr1\t99\t100\tB\t0\t-\n",  # a repeated row
         "chr1\t9\t50\tA\t0\t+\nchr1\t20\t100\tB\t0\t-\n",  # genes: TSS by strand
-        "chr1\t9\t9\tA\t.\t+\nchr1\t99\t99\tB\t.\t-\n",  # the notebook's zero-width rows: txStart, txEnd
+        "chr1\t9\t9\tA\t.\t+\nchr1\t99\t99\tB\t.\t-\n",  # rows of no width, as the notebook has
         gzip.compress(b"chr1\t9\t10\tA\t0\t+\nchr1\t99\t100\tB\t0\t-\n"),
     ],
 )
