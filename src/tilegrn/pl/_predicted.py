@@ -1,0 +1,161 @@
+"""Predicted against observed expression of chosen genes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from tilegrn import _check, _metrics, _store
+from tilegrn import _keys as K
+from tilegrn.errors import InputError, MissingStepError
+from tilegrn.pl import _style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from mudata import MuData
+    from numpy.typing import NDArray
+    from scipy import sparse
+
+__all__ = ["predicted_vs_observed"]
+
+_CUTS: Final = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+"""Shares of the cells, ordered by prediction, between which means are drawn."""
+_MIN_CELLS: Final = 8
+
+
+def _cells(mdata: MuData, adata: Any, split: str, cells: str | None) -> NDArray[np.intp]:
+    if cells is None:
+        return np.arange(adata.n_obs)
+    labels = _store.split_labels(mdata, adata.obs_names, split)
+    if labels is None:
+        msg = f"mdata.obs['{split}'] is missing. Run {_store.CALLS[K.REC_SPLIT]}, or draw all cells with cells=None."
+        raise MissingStepError(msg)
+    rows = np.flatnonzero(labels == cells)
+    if not len(rows):
+        msg = f"mdata.obs['{split}'] marks no cell as '{cells}'."
+        raise InputError(msg)
+    return rows
+
+
+def _best(observed: sparse.csr_matrix, predicted: NDArray[np.float32], n: int) -> NDArray[np.intp]:
+    """Columns with the highest correlation, of those seen in at least one cell in a hundred."""
+    seen = np.asarray((observed > 0).sum(axis=0)).ravel()
+    usable = np.flatnonzero((seen >= max(5, observed.shape[0] // 100)) & ~np.isnan(predicted).any(axis=0))
+    if not len(usable):
+        msg = "No predicted gene is expressed in enough of these cells; name genes=."
+        raise InputError(msg)
+    columns = observed.tocsc()
+    scores = [
+        _metrics.pearson(columns[:, part].toarray(), predicted[:, part])
+        for part in np.array_split(usable, -(-len(usable) // 256))
+    ]
+    return usable[np.argsort(-np.concatenate(scores), kind="stable")[:n]]
+
+
+def _draw(ax: Axes, name: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+    artist = _style.density(ax, x, y)
+    if len(x) > _style.MANY:
+        _style.colour_bar(ax, artist, "cells")
+    # A prediction is an expectation: the mean of what is observed at one prediction should be that prediction.
+    cuts = (np.array(_CUTS) * len(x)).astype(int)
+    parts = [p for p in np.split(np.argsort(x, kind="stable"), np.unique(cuts)) if len(p) >= _MIN_CELLS]
+    mean_x = np.array([x[p].mean() for p in parts])
+    mean_y = np.array([y[p].mean() for p in parts])
+    error = np.array([y[p].std() / np.sqrt(len(p)) for p in parts])
+    top = min(x.max(), y.max())
+    ax.plot([0, top], [0, top], color=_style.GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5)
+    ax.errorbar(mean_x, mean_y, yerr=error, fmt="o-", color=_style.ACCENT, markersize=3, linewidth=1.2, elinewidth=1)
+    r = _metrics.pearson(y[:, None], x[:, None])[0]
+    ax.set_title(f"{name}   r = {r:.2f}", fontsize="medium")
+    _style.tidy(ax)
+
+
+def predicted_vs_observed(
+    mdata: MuData,
+    genes: str | Sequence[str] | None = None,
+    *,
+    rna: str = "rna",
+    layer: str | None = None,
+    predicted: str = K.PREDICTED,
+    split: str = K.SPLIT,
+    cells: str | None = K.TEST,
+    n_genes: int = 6,
+    ax: Axes | None = None,
+) -> Axes | NDArray[np.object_]:
+    """Draw predicted against observed expression of chosen genes, one panel per gene.
+
+    Above 400 cells, hexagons are coloured by the number of cells (logarithmic), so that the many zeros do not hide each
+    other. Red points are means of observed expression over cells of similar prediction, with standard errors (finer
+    groups at the top, where a rarely expressed gene happens): on the dashed diagonal where predictions are calibrated.
+
+    Parameters
+    ----------
+    mdata
+        Multiome data with a predicted layer.
+    genes
+        One or several genes; the best predicted ones when None (they flatter: see the scorecard for all).
+    rna
+        Name of the modality.
+    layer
+        Layer of the counts; X when None.
+    predicted
+        Layer of the predictions.
+    split, cells
+        Column of ``mdata.obs`` and the part to draw (``"test"``); all cells with ``cells=None``.
+    n_genes
+        How many genes when ``genes`` is None.
+    ax
+        Axes for a single gene; with several genes a figure is made. Given with ``genes=None``, the best gene is drawn.
+
+    Returns
+    -------
+    Axes of the one gene, or an array of Axes.
+
+    Raises
+    ------
+    MissingStepError
+        Without a predicted layer or a split.
+    InputError
+        If a gene is unknown or not predicted, or ``ax`` is given for several genes.
+    """
+    adata = _check.modality(mdata, rna)
+    if predicted not in adata.layers:
+        msg = f"{rna}.layers['{predicted}'] is missing. Run {_store.CALLS[K.REC_PREDICT]} first."
+        raise MissingStepError(msg)
+    rows = _cells(mdata, adata, split, cells)
+    counts = _check.counts(adata, rna, layer, integer=False, warn_empty=False)
+    depth = np.asarray(counts.sum(axis=1)).ravel()
+    record = _store.get_record(mdata, K.REC_PREDICT) if _store.has_record(mdata, K.REC_PREDICT) else {}
+    sf = depth / float(record.get("median_depth", np.median(depth[depth > 0])))
+    rows = rows[sf[rows] > 0]
+    observed = _metrics.normalised_log1p(counts[rows], sf[rows])
+    values = np.asarray(adata.layers[predicted][rows], dtype=np.float32)
+    if genes is None:
+        columns = _best(observed, values, 1 if ax is not None else n_genes)
+    else:
+        wanted = [genes] if isinstance(genes, str) else list(map(str, genes))
+        columns = adata.var_names.get_indexer(wanted)
+        lost = [g for g, c in zip(wanted, columns, strict=True) if c < 0]
+        if lost or not wanted:
+            msg = f"genes={lost} are not in '{rna}' ({adata.n_vars} genes, e.g. {list(map(str, adata.var_names[:3]))})."
+            raise InputError(msg)
+        lost = [g for g, c in zip(wanted, columns, strict=True) if np.isnan(values[:, c]).any()]
+        if lost:
+            msg = f"genes={lost} are not predicted (NaN in layers['{predicted}']); see {rna}.var['{K.PREDICTABLE}']."
+            raise InputError(msg)
+    if ax is not None and len(columns) > 1:
+        msg = f"ax= takes one gene, {len(columns)} were asked for. Leave ax out to get a figure of all."
+        raise InputError(msg)
+    panels = [ax] if ax is not None else _style.grid(len(columns))
+    for panel, column in zip(panels, columns, strict=True):
+        x = values[:, column].astype(np.float64)
+        _draw(panel, str(adata.var_names[column]), x, observed[:, [column]].toarray().ravel())
+        panel.set_xlabel(f"predicted {_style.LOG_UNIT}" if len(panels) == 1 else "predicted", fontsize="small")
+        panel.set_ylabel(f"observed {_style.LOG_UNIT}" if len(panels) == 1 else "observed", fontsize="small")
+    if len(panels) == 1:
+        return panels[0]
+    panels[0].figure.supxlabel(f"unit: {_style.LOG_UNIT}", fontsize="small", color="#5a6069")
+    return np.array(panels, dtype=object)
