@@ -1,0 +1,394 @@
+"""The gene-regulatory network of a trained model: TF -> window -> TG triplets and TF -> TG edges."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tilegrn import _check, _store
+from tilegrn import _keys as K
+from tilegrn._potential import rows_of
+from tilegrn._symbols import labelled
+from tilegrn.errors import InputError
+from tilegrn.tl._inputs import cell_data, read_source
+from tilegrn.tl._support import Support, combine, jaccard, ranks, support_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+    from tilegrn.model.batches import CellData
+    from tilegrn.model.grn_model import GRNModel
+    from tilegrn.tl._attribution import Attribution
+    from tilegrn.tl._inputs import Source
+
+__all__ = ["edges"]
+
+TOP = 10_000
+"""Edges whose overlap between networks is reported."""
+
+
+def edges(
+    mdata: MuData,
+    model: GRNModel,
+    *,
+    groupby: str | None = None,
+    cells: str | Sequence[str] | NDArray[np.bool_] | None = None,
+    per_cell: bool = False,
+    indirect: bool = False,
+    max_cells: int = 256,
+    max_edges: int = 250_000,
+    max_cres: int = 5,
+    layer: str | None = None,
+    seed: int = 0,
+    rna: str = "rna",
+    atac: str = "atac",
+    copy: bool = False,
+) -> MuData | None:
+    r"""Read the network off a trained model.
+
+    Two sources of evidence are combined, because either alone misleads. *Attribution* says how much the predicted log
+    rate of a TG changes on the way from "no TF expressed" to the cell as it is, and how much of that each TF carries
+    (integrated gradients; in closed form for the cis head); it is learned from co-variation, so a TF that merely goes
+    along with a regulator gets credit too. *Support* says whether the TF can act there: the sum over the windows within
+    reach of binding x accessibility x :math:`e^{-d/decay}`, the factorised TF x window x TG term without the TF's
+    expression, divided by the mean of the TF and the mean of the TG. The score of a direct edge is their product
+    (see Notes).
+
+    Parameters
+    ----------
+    mdata
+        Cells to explain, prepared as for :func:`train`.
+    model
+        From :func:`train` or ``grn.io.load_model``. With several networks (``n_models``) the edges are those of their
+        mean, and carry their stability.
+    groupby
+        Column of ``obs``: one network per group, beside none for all cells.
+    cells
+        Barcode, barcodes or mask: explain these only.
+    per_cell
+        One network for each of ``cells``, which must be given.
+    indirect
+        Also list pairs without any bound window within reach, marked ``kind="indirect"``.
+    max_cells
+        Cells drawn (from ``seed``) per group to average attributions over. Support uses all cells of the group.
+    max_edges, max_cres
+        Best edges kept per group, and best windows per edge.
+    layer
+        Layer of the RNA counts; X by default.
+
+    Writes
+    ------
+    ``mdata.uns["tilegrn"]["edges"]``
+        ``network``: one row per TF -> TG and group, best first: ``group, source, target, cre`` (the window that carries
+        most; empty for indirect edges), ``score`` (float32, above 0), ``sign`` (1 or -1), ``attribution`` (mean change
+        of the log rate), ``support``, ``n_cres``, ``kind``, ``stability``, ``rank_sd``;
+        ``triplets``: one row per TF -> window -> TG: ``group, source, target, cre, score, sign, stability,
+        attribution, distance`` (bp); scores and attributions of direct edges add up to the edge's where no window was
+        cut by ``max_cres``.
+        ``jaccard_top``: per group, mean overlap (Jaccard) of the best 10,000 edges (a tenth of the candidates where
+        these are fewer than 100,000) between pairs of networks, NaN with one network;
+        ``completeness``: largest difference between attributions and predicted change over the groups. Read them with
+        ``grn.get.edges(mdata)``.
+
+    Raises
+    ------
+    InputError
+        If the windows are not those of the model, or it knows no TF.
+    MissingStepError, StaleError
+        If a step is missing; the message names the call.
+
+    Notes
+    -----
+    With :math:`A_{tg}` the attribution and :math:`S_{tg}` the support, the score of a direct edge is
+    :math:`|A_{tg}| \cdot S_{tg}`; windows share it as they share the support. *Stability* is the
+    share of the networks that agree on the sign and hold the edge among their own best: as many as those down to this
+    edge, at least as many as ``jaccard_top`` compares. None of this proves
+    a causal link: it ranks hypotheses for an experiment.
+
+    Examples
+    --------
+    >>> grn.tl.edges(mdata, model, groupby="cell_type")  # doctest: +SKIP
+    >>> grn.get.edges(mdata, group="Astro").head()  # doctest: +SKIP
+    """
+    from tilegrn.tl._attribution import attribute, choose_steps, frozen
+
+    _positive(max_cells=max_cells, max_edges=max_edges, max_cres=max_cres)
+    out = _check.start(mdata, rna, atac, copy=copy)
+    source = read_source(out, rna=rna, atac=atac, layer=layer, for_training=K.IS_TF in out.mod[rna].var)
+    _same_grid(source, model)
+    groups = _groups(out, source, groupby, cells, rna=rna, atac=atac, per_cell=per_cell)
+    decay = float(_store.get_record(out, K.REC_TSS)["decay"])
+    support = support_of(model, source, decay)
+    if support is None:
+        msg = (
+            "Neither the model nor the MuData has binding: every edge is indirect. "
+            "Run grn.pp.add_binding(mdata, table) or grn.pp.homer_binding(mdata, fasta, motifs) to tell direct ones."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=2)
+    rng = np.random.default_rng(seed)
+    tables, triplets, overlaps, errors = [], [], [], []
+    undo = [frozen(net) for net in model.networks]
+    try:
+        steps = 0
+        for name, rows in groups.items():
+            drawn = np.sort(rng.choice(rows, size=max_cells, replace=False)) if len(rows) > max_cells else rows
+            data = cell_data(source, model.vocabulary, model.preparation, model.config, rows=drawn)
+            if not steps:
+                steps = max(choose_steps(model, net, data) for net in model.networks)
+            found = [attribute(model, net, data, steps=steps) for net in model.networks]
+            errors.append(max(f.error for f in found))
+            openness = _openness(source, model, data, rows)
+            made = _group_edges(
+                model, found, support, openness, indirect=indirect or support is None, max_edges=max_edges
+            )
+            tables.append((name, made))
+            overlaps.append(made.jaccard)
+            triplets.append(_triplets(found, support, openness, made, max_cres))
+            logger.info(
+                "%s: %d edges; overlap of the networks' best edges (Jaccard): %s",
+                name,
+                len(made.tf),
+                "one network only, train with n_models > 1" if np.isnan(made.jaccard) else f"{made.jaccard:.2f}",
+            )
+    finally:
+        for put_back in undo:
+            put_back()
+    network, flat = _tables(model, tables, triplets)
+    _store.put_record(
+        out,
+        K.REC_EDGES,
+        {
+            "network": network,
+            "triplets": flat,
+            "groups": np.asarray(list(groups), dtype=object),
+            "groupby": groupby or "",
+            "jaccard_top": np.asarray(overlaps, dtype=np.float64),
+            "completeness": float(max(errors)),
+            "steps": int(steps),
+            "n_networks": len(model.networks),
+            "max_cells": int(max_cells),
+            "seed": int(seed),
+            "decay": decay,
+            "model_input_sha256": str(model.record.get("input_sha256", "")),
+        },
+    )
+    return out if copy else None
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class _Edges:
+    """The best edges of a group, best first."""
+
+    tf: NDArray[np.int64]
+    gene: NDArray[np.int64]
+    score: NDArray[np.float32]
+    attribution: NDArray[np.float32]
+    support: NDArray[np.float32]
+    stability: NDArray[np.float32]
+    rank_sd: NDArray[np.float32]
+    jaccard: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Triplets:
+    """Windows of the edges of a group: position of the edge, window, bp, share of the support, attribution."""
+
+    edge: NDArray[np.int64]
+    window: NDArray[np.int64]
+    distance: NDArray[np.int64]
+    share: NDArray[np.float64]
+    attribution: NDArray[np.float64]
+
+
+def _positive(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            msg = f"{name} is {value}; it must be at least 1."
+            raise InputError(msg)
+
+
+def _same_grid(source: Source, model: GRNModel) -> None:
+    v = model.vocabulary
+    if source.grid.fingerprint != v.fingerprint:
+        msg = (
+            f"The model has windows of {v.window_size} bp on {v.assembly or 'a custom assembly'}, the MuData "
+            f"of {source.grid.window_size} bp on {source.grid.assembly or 'a custom assembly'}. Run "
+            "grn.pp.bin_peaks(mdata, chrom_sizes, window_size=...) with the sizes that the model was trained with."
+        )
+        raise InputError(msg)
+    if not v.tfs:
+        msg = "The model knows no TF, so it has no TF -> TG edges. Train with grn.pp.mark_tfs or add_binding before."
+        raise InputError(msg)
+
+
+def _groups(
+    mdata: MuData,
+    source: Source,
+    groupby: str | None,
+    cells: str | Sequence[str] | NDArray[np.bool_] | None,
+    *,
+    rna: str,
+    atac: str,
+    per_cell: bool,
+) -> dict[str, NDArray[np.int64]]:
+    rows = rows_of(cells, pd.Index(source.cells))
+    if per_cell:
+        if cells is None or groupby is not None:
+            msg = "per_cell=True explains single cells: name them with cells=, and leave groupby out."
+            raise InputError(msg)
+        return {str(source.cells[i]): np.array([i], dtype=np.int64) for i in rows}
+    if groupby is None:
+        return {"all": rows}
+    labels = _check.cell_labels(mdata, groupby, rna, atac)[rows]
+    return {str(g): rows[labels == g] for g in np.unique(labels)}
+
+
+def _openness(source: Source, model: GRNModel, data: CellData, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean scaled accessibility of each model window over all cells of a group."""
+    if len(rows) != data.n_cells:
+        data = cell_data(source, model.vocabulary, model.preparation, model.config, rows=rows)
+    return np.asarray(data.windows.mean(axis=0), dtype=np.float64).ravel()
+
+
+def _group_edges(
+    model: GRNModel,
+    found: list[Attribution],
+    support: Support | None,
+    openness: NDArray[np.float64],
+    *,
+    indirect: bool,
+    max_edges: int,
+) -> _Edges:
+    """Combine attribution and support of one group; rank within each network for stability."""
+    target = model.preparation.tf_target
+    total = [f.total() for f in found]
+    mean = np.mean(total, axis=0)
+    weight = None if support is None else support.tf_gene(openness)
+    allowed = np.ones(mean.shape, dtype=bool) if weight is None or indirect else weight > 0
+    known = np.flatnonzero(target >= 0)
+    allowed[known, target[known]] = False
+    where = np.flatnonzero(allowed)
+    own_support = np.zeros(len(where), dtype=np.float32) if weight is None else weight.ravel()[where]
+    score = combine(mean.ravel()[where], own_support)
+    order = np.argsort(-score, kind="stable")[: min(max_edges, int((score > 0).sum()))]
+    best = where[order]
+    each = [t.ravel()[where] for t in total]
+    sign = np.sign(mean.ravel()[best])
+    stability = np.full(len(best), np.nan, dtype=np.float32)
+    spread = stability.copy()
+    overlap = np.nan
+    if len(found) > 1:
+        places = [ranks(combine(e, own_support)) for e in each]
+        top = min(TOP, max(1, len(where) // 10))
+        reach = np.maximum(top, np.arange(1, len(order) + 1))
+        held = [(p[order] < reach) & (np.sign(e[order]) == sign) for p, e in zip(places, each, strict=True)]
+        stability = np.mean(held, axis=0).astype(np.float32)
+        spread = np.std([p[order] for p in places], axis=0).astype(np.float32)
+        overlap = jaccard(places, top)
+    tf, gene = np.divmod(best, mean.shape[1])
+    return _Edges(
+        tf,
+        gene,
+        score[order].astype(np.float32),
+        mean.ravel()[best].astype(np.float32),
+        own_support[order].astype(np.float32),
+        stability,
+        spread,
+        float(overlap),
+    )
+
+
+def _triplets(
+    found: list[Attribution], support: Support | None, openness: NDArray[np.float64], made: _Edges, max_cres: int
+) -> _Triplets:
+    """Share each edge among its windows: the cis head's part where it arose, the rest by support."""
+    if support is None:
+        none = np.zeros(0, dtype=np.int64)
+        return _Triplets(none, none, none, np.zeros(0), np.zeros(0))
+    edge, window, share, distance = support.windows(openness, made.tf, made.gene, max_cres)
+    tf, gene = made.tf[edge], made.gene[edge]
+    value = np.mean([f.context[tf, gene] for f in found], axis=0) * share
+    for f in found:
+        n_tfs, n_genes = f.context.shape
+        key = (f.cis_window * n_genes + f.cis_gene) * n_tfs + f.cis_tf  # sorted, as the sums were merged
+        if len(key):
+            wanted = (window * n_genes + gene) * n_tfs + tf
+            at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+            value = value + np.where(key[at] == wanted, f.cis_value[at], 0.0) / len(found)
+    return _Triplets(edge, window, distance, share, value)
+
+
+def _tables(
+    model: GRNModel, groups: list[tuple[str, _Edges]], triplets: list[_Triplets]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Turn numbers into labelled rows; the network's ``cre`` is the window that carries most of the edge."""
+    v = model.vocabulary
+    names = [name for name, _ in groups]
+    sizes = [len(e.tf) for _, e in groups]
+    shift = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+
+    def of_edges(field: str) -> NDArray[Any]:
+        return np.concatenate([getattr(e, field) for _, e in groups])
+
+    def of_windows(field: str) -> NDArray[Any]:
+        return np.concatenate([getattr(t, field) for t in triplets])
+
+    edge = np.concatenate([t.edge + s for t, s in zip(triplets, shift, strict=True)])
+    share = of_windows("share")
+    tf, gene, sign = of_edges("tf"), of_edges("gene"), np.sign(of_edges("attribution")).astype(np.int8)
+    group = np.repeat(np.arange(len(names)), sizes)
+    used, code = np.unique(of_windows("window"), return_inverse=True)
+    labels = [*_window_names(model, used), ""]
+    top = np.full(len(tf), len(used), dtype=np.int64)
+    heads = np.flatnonzero(np.r_[True, np.diff(edge) != 0]) if len(edge) else edge  # largest share first
+    top[edge[heads]] = code[heads]
+    support, score = of_edges("support"), of_edges("score")
+    network = pd.DataFrame(
+        {
+            "group": labelled(group, names),
+            "source": labelled(tf, v.tfs),
+            "target": labelled(gene, v.genes),
+            "cre": labelled(top, labels),
+            "score": score,
+            "sign": sign,
+            "stability": of_edges("stability"),
+            "attribution": of_edges("attribution"),
+            "support": support,
+            "kind": labelled((support <= 0).astype(np.int64), ["direct", "indirect"]),
+            "n_cres": np.bincount(edge, minlength=len(tf)).astype(np.int32),
+            "rank_sd": of_edges("rank_sd"),
+        }
+    )
+    flat = pd.DataFrame(
+        {
+            "group": labelled(group[edge], names),
+            "source": labelled(tf[edge], v.tfs),
+            "target": labelled(gene[edge], v.genes),
+            "cre": labelled(code, labels[:-1]),
+            "score": (score[edge] * share).astype(np.float32),
+            "sign": sign[edge],
+            "stability": of_edges("stability")[edge],
+            "attribution": of_windows("attribution").astype(np.float32),
+            "distance": of_windows("distance"),
+        }
+    )
+    return network, flat
+
+
+def _window_names(model: GRNModel, columns: NDArray[np.int64]) -> list[str]:
+    from tilegrn._grid import Grid
+
+    v = model.vocabulary
+    grid = Grid(chroms=v.chroms, lengths=v.lengths, window_size=v.window_size, assembly=v.assembly)
+    return [str(n) for n in grid.names(v.windows[columns])]

@@ -1,0 +1,259 @@
+"""Knock-outs in the trained model: TFs set to a level, windows closed, and what every gene does then."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from tilegrn import _check, _store
+from tilegrn._scaling import MinMax
+from tilegrn._symbols import match_symbols
+from tilegrn.errors import InputError
+from tilegrn.tl._inputs import cell_data, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+    from tilegrn.model.batches import CellData
+    from tilegrn.model.grn_model import GRNModel
+    from tilegrn.model.preparation import Preparation
+
+__all__ = ["knockout"]
+
+logger = logging.getLogger(__name__)
+
+_SPAN = re.compile(r"^(.+?)[:\-_](\d[\d,]*)[\-_](\d[\d,]*)$")
+
+
+def knockout(
+    mdata: MuData,
+    model: GRNModel,
+    tf: str | Sequence[str] | Mapping[str, float] | None = None,
+    *,
+    to: float = 0.0,
+    close: Sequence[str] = (),
+    groupby: str | None = None,
+    key_added: str | None = None,
+    layer: str | None = None,
+    batch_size: int = 128,
+    rna: str = "rna",
+    atac: str = "atac",
+) -> pd.DataFrame:
+    """Predict what every gene does when TFs are knocked out (or set to a level) and windows are closed.
+
+    Depths stay as they are: fewer reads of one TF do not make a cell shallower.
+
+    Parameters
+    ----------
+    mdata
+        Cells to perturb, prepared as for :func:`predict`.
+    model
+        From :func:`train` or ``grn.io.load_model``.
+    tf
+        A TF, several, or a dictionary of TF and the count to set it to.
+    to
+        Count (UMIs per cell, as in the RNA matrix) that the named TFs get in every cell; 0 is a knock-out, more than
+        they have an overexpression. Levels above the largest count of the training cells are cut there.
+    close
+        Windows or intervals (``"chr1:3000-4000"``); every window that an interval touches is closed.
+    groupby
+        Column of ``obs``: summary per group, besides all cells.
+    key_added
+        Also write the change of the log rate of every cell and gene to ``rna.layers[key_added]`` (float32, NaN for
+        genes that the model was not trained on).
+    layer
+        Layer of the RNA counts; X by default.
+    batch_size
+        Cells at a time.
+
+    Returns
+    -------
+    DataFrame, one row per group and gene, largest change first: ``group, target, log2_fold_change`` (of the mean
+    predicted rate over the group's cells), ``mean_rate`` (before, counts at size factor 1), ``sd`` (of the change over
+    the networks, NaN with one), ``z`` (change / sd), ``share`` (of cells that change in that direction), ``n_cells``.
+
+    Raises
+    ------
+    InputError
+        If a TF or window is not one of the model, or nothing was named.
+
+    Notes
+    -----
+    A gene that is a TF is predicted with its own expression hidden; its own knock-out leaves it unchanged here.
+    """
+    levels = _levels(tf, to, model)
+    source = read_source(mdata, rna=rna, atac=atac, layer=layer, for_training=False)
+    _same_grid(source.grid.fingerprint, model)
+    closed = _windows(close, model)
+    if not levels and not len(closed):
+        msg = "Nothing to knock out: name a TF, or windows with close=."
+        raise InputError(msg)
+    groups = _groups(mdata, groupby, len(source.cells), rna, atac)
+    before = cell_data(source, model.vocabulary, model.preparation, model.config)
+    after = _perturbed(before, levels, closed, model.preparation, model.config.n_components)
+    n_genes = len(model.vocabulary.genes)
+    n_nets = len(model.networks)
+    sums = {g: np.zeros((2, n_nets, n_genes)) for g in groups}
+    down = {g: np.zeros(n_genes) for g in groups}
+    up = {g: np.zeros(n_genes) for g in groups}
+    place = match_symbols(model.vocabulary.genes, source.genes)
+    full = np.full((len(source.cells), len(source.genes)), np.nan, dtype=np.float32) if key_added else None
+    wide = _every_window(model, before)
+    for (rows, old, _), (_, new, _) in zip(
+        wide.iter_rates(before, batch_size=batch_size), wide.iter_rates(after, batch_size=batch_size), strict=True
+    ):
+        change = np.log(new.mean(0) / old.mean(0))
+        for g, mask in groups.items():
+            mine = mask[rows]
+            sums[g][0] += old[:, mine].sum(1, dtype=np.float64)
+            sums[g][1] += new[:, mine].sum(1, dtype=np.float64)
+            down[g] += (change[mine] < 0).sum(0)
+            up[g] += (change[mine] > 0).sum(0)
+        if full is not None:
+            full[np.ix_(rows, place[place >= 0])] = change[:, place >= 0]
+    tables = [
+        _summary(g, model.vocabulary.genes, sums[g], down[g], up[g], int(mask.sum())) for g, mask in groups.items()
+    ]
+    if full is not None and key_added is not None:
+        _store.set_elem(mdata.mod[rna], "layers", key_added, full)
+    out = pd.concat(tables, ignore_index=True)
+    out["group"] = pd.Categorical(out["group"], categories=list(groups))
+    return out
+
+
+def _levels(tf: str | Sequence[str] | Mapping[str, float] | None, to: float, model: GRNModel) -> dict[int, float]:
+    """Return the number of each named TF and the count to set."""
+    if tf is None:
+        return {}
+    if isinstance(tf, Mapping):
+        named, counts = list(tf), [float(c) for c in tf.values()]
+    else:
+        named = [tf] if isinstance(tf, str) else list(tf)
+        counts = [float(to)] * len(named)
+    for name, count in zip(named, counts, strict=True):
+        if not (np.isfinite(count) and count >= 0):
+            msg = f"'{name}' cannot be set to {count} counts; give a number that is 0 or more."
+            raise InputError(msg)
+    at = match_symbols(named, model.vocabulary.tfs)
+    if (at < 0).any():
+        unknown = [n for n, i in zip(named, at, strict=True) if i < 0]
+        msg = (
+            f"{unknown} are no TFs of this model; it reads {len(model.vocabulary.tfs)}, e.g. "
+            f"{list(model.vocabulary.tfs[:3])}."
+        )
+        raise InputError(msg)
+    return {int(i): c for i, c in zip(at, counts, strict=True)}
+
+
+def _same_grid(fingerprint: str, model: GRNModel) -> None:
+    v = model.vocabulary
+    if fingerprint != v.fingerprint:
+        msg = (
+            f"The model has windows of {v.window_size} bp on {v.assembly or 'a custom assembly'}, the MuData others. "
+            "Run grn.pp.bin_peaks(mdata, chrom_sizes, window_size=...) with the sizes that the model was trained with."
+        )
+        raise InputError(msg)
+
+
+def _windows(close: Sequence[str], model: GRNModel) -> NDArray[np.int64]:
+    """Columns of the model's windows that the intervals touch."""
+    v = model.vocabulary
+    if isinstance(close, str):
+        close = [close]
+    code = {c: i for i, c in enumerate(v.chroms)}
+    offsets = np.concatenate([[0], np.cumsum(-(-v.lengths // v.window_size))])
+    found = []
+    for name in close:
+        hit = _SPAN.match(str(name))
+        start, end = (int(hit.group(k).replace(",", "")) for k in (2, 3)) if hit else (0, 0)
+        if hit is None or hit.group(1) not in code or start >= end or end > v.lengths[code[hit.group(1)]]:
+            msg = f"close= names '{name}', which is no interval of the model's assembly; write e.g. 'chr1:3000-4000'."
+            raise InputError(msg)
+        first = offsets[code[hit.group(1)]]
+        low, high = first + start // v.window_size, first + (end - 1) // v.window_size
+        at = np.arange(np.searchsorted(v.windows, low), np.searchsorted(v.windows, high, side="right"))
+        if not len(at):
+            msg = f"'{name}' touches no window that was open in the training cells, so the model cannot close it."
+            raise InputError(msg)
+        found.append(at)
+    return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+
+
+def _groups(mdata: MuData, groupby: str | None, n: int, rna: str, atac: str) -> dict[str, NDArray[np.bool_]]:
+    out = {"all": np.ones(n, dtype=bool)}
+    if groupby is not None:
+        labels = _check.cell_labels(mdata, groupby, rna, atac)
+        out |= {str(g): labels == g for g in np.unique(labels)}
+    return out
+
+
+def _perturbed(
+    data: CellData, levels: dict[int, float], closed: NDArray[np.int64], prep: Preparation, n_components: int
+) -> CellData:
+    """Set TF columns to levels and take windows out; components follow, depths stay."""
+    tfs = sparse.csc_matrix(data.tfs)
+    if levels:
+        columns = [tfs[:, [j]] for j in range(tfs.shape[1])]
+        for j, count in levels.items():
+            one = sparse.csr_matrix(np.array([[np.float32(count)]]))
+            scaled = MinMax(prep.tf_min[[j]], prep.tf_max[[j]]).transform(one).toarray()[0, 0]
+            columns[j] = sparse.csc_matrix(np.full((data.n_cells, 1), min(max(float(scaled), 0.0), 1.0), np.float32))
+        tfs = sparse.hstack(columns)
+    tfs = sparse.csr_matrix(tfs, dtype=np.float32)
+    tfs.eliminate_zeros()
+    tfs.sort_indices()
+    windows, components = data.windows, data.components
+    if len(closed):
+        gone = np.zeros(windows.shape[1], dtype=bool)
+        gone[closed] = True
+        windows = windows.copy()
+        windows.data[gone[windows.indices]] = 0.0
+        windows.eliminate_zeros()
+        components = np.ascontiguousarray(prep.components.transform(windows)[:, :n_components])
+    return dataclasses.replace(data, tfs=tfs, windows=windows, components=components)
+
+
+def _every_window(model: GRNModel, data: CellData) -> GRNModel:
+    """Return the model with a token for every open window: thinning at random would look like an effect."""
+    limit = max(model.config.max_windows, int(np.diff(data.windows.indptr).max(initial=0)))
+    config = dataclasses.replace(model.config, max_windows=limit)
+    return type(model)(model.vocabulary, config, model.preparation, model.networks, model.record)
+
+
+def _summary(
+    group: str,
+    genes: tuple[str, ...],
+    sums: NDArray[np.float64],
+    down: NDArray[np.float64],
+    up: NDArray[np.float64],
+    n_cells: int,
+) -> pd.DataFrame:
+    old, new = np.maximum(sums, 1e-300)
+    each = np.log2(new / old)
+    change = np.log2(new.sum(0) / old.sum(0))
+    sd = each.std(0, ddof=1) if len(each) > 1 else np.full(len(genes), np.nan)
+    z = np.divide(change, sd, out=np.full(len(genes), np.nan), where=sd > 0)
+    table = pd.DataFrame(
+        {
+            "group": group,
+            "target": np.asarray(genes, dtype=object),
+            "log2_fold_change": change,
+            "mean_rate": old.mean(0) / n_cells,
+            "sd": sd,
+            "z": z,
+            "share": np.where(change < 0, down, up) / n_cells,
+            "n_cells": n_cells,
+        }
+    )
+    order = np.argsort(-np.abs(change), kind="stable")
+    return table.iloc[order].reset_index(drop=True)
