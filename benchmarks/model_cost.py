@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from tilegrn.model.batches import BatchMaker, CellData, Pairs
+from tilegrn.model.batches import BatchMaker, CellData
 from tilegrn.model.config import ModelConfig
 from tilegrn.model.module import Network
+from tilegrn.model.pairs import Pairs
 
 BASE = {"n_open": 1_000, "n_genes": 4_000, "n_windows": 100_000}
 

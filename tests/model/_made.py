@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from tilegrn.model.batches import CellData, Pairs
+from tilegrn.model.batches import CellData
 from tilegrn.model.config import ModelConfig
 from tilegrn.model.module import Network
+from tilegrn.model.pairs import Pairs
 
 
 def made(seed: int = 0, n_cells: int = 7, n_tfs: int = 5, n_windows: int = 30, n_genes: int = 11, **choices):

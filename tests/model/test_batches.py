@@ -110,16 +110,19 @@ def test_cells_without_tokens():
 
 def test_too_many_pairs_are_thinned_and_weighed_up():
     data, pairs, _, _, _, _ = made(n_cells=200)
-    whole, part = (
-        BatchMaker(data, pairs, made(max_train_pairs=n)[3]).train(np.arange(200), np.random.default_rng(0))
-        for n in (10**9, 1000)
-    )
-    assert 700 < len(part.pair_gene) < 1300 < len(whole.pair_gene)
+    config = made(max_train_pairs=1000, near=20_000.0)[3]
+    maker = BatchMaker(data, pairs, config)
+    whole = maker.evaluate(np.arange(200))
+    rng = np.random.default_rng(0)
+    draws = [maker.train(np.arange(200), rng) for _ in range(20)]
+    assert 700 < np.mean([len(b.pair_gene) for b in draws]) < 1100 < len(whole.pair_gene)
 
-    def total(batch):
-        return float(batch.cis_value[batch.pair_open].sum())
+    def total(batch, near):
+        part = (batch.pair_distance <= 20_000) == near
+        return float(batch.cis_value[batch.pair_open[part]].sum())
 
-    assert total(part) == pytest.approx(total(whole), rel=0.2)
+    for near in (True, False):
+        assert np.mean([total(b, near) for b in draws]) == pytest.approx(total(whole, near), rel=0.1)
 
 
 def test_evaluation_batches_hold_every_cell_once_and_a_bounded_number_of_pairs():

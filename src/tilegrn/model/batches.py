@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
+
+from tilegrn.model.pairs import Pairs, no_pairs, read_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+    from scipy import sparse
 
     from tilegrn.model.config import ModelConfig
 
-__all__ = ["Batch", "BatchMaker", "CellData", "Pairs", "all_open", "epoch_order"]
+__all__ = ["Batch", "BatchMaker", "CellData", "all_open", "epoch_order"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,48 +69,6 @@ class CellData:
             self.size_factor[cells],
             None if self.counts is None else self.counts[cells],
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Which genes each window can reach, as CSR over windows.
-
-    Attributes
-    ----------
-    start
-        Int64, windows + 1.
-    gene
-        Int64 per pair: gene number.
-    distance
-        Float32 per pair, bp.
-    """
-
-    start: NDArray[np.int64]
-    gene: NDArray[np.int64]
-    distance: NDArray[np.float32]
-
-    @classmethod
-    def from_matrix(cls, distance_plus_one: sparse.csr_matrix) -> Pairs:
-        """Build from genes x windows of distance + 1 (so that 0 bp is stored)."""
-        by_window = sparse.csr_matrix(distance_plus_one.T)
-        by_window.sort_indices()
-        return cls(
-            by_window.indptr.astype(np.int64),
-            by_window.indices.astype(np.int64),
-            (by_window.data - 1).astype(np.float32),
-        )
-
-    @property
-    def n_pairs(self) -> int:
-        """Number of window-gene pairs."""
-        return len(self.gene)
-
-    def expand(self, windows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """List the pairs of windows that may repeat: position in ``windows`` and number of the pair."""
-        n = self.start[windows + 1] - self.start[windows]
-        position = np.repeat(np.arange(len(windows)), n)
-        first = np.repeat(self.start[windows] - np.concatenate([[0], np.cumsum(n)[:-1]]), n)
-        return position, first + np.arange(len(position))
 
 
 @dataclass(eq=False)
@@ -211,6 +171,7 @@ class BatchMaker:
     def __init__(self, data: CellData, pairs: Pairs | None, config: ModelConfig) -> None:
         self.data = data
         self.pairs = pairs if config.use_cis else None
+        self.split = None if self.pairs is None else self.pairs.split(config.near)
         self.config = config
 
     def n_batches(self, world: int = 1) -> int:
@@ -290,21 +251,13 @@ class BatchMaker:
         window_token, window_value = _pad(row[keep], place, value[keep], len(cells), len(used))
 
         if self.pairs is not None and cfg.use_windows:
-            reach = self.pairs.start[token + 1] > self.pairs.start[token]
-            if drop is not None:
-                # Too many pairs for a training step: read some of the windows, and weigh them up.
-                n_pairs = int((self.pairs.start[token + 1] - self.pairs.start[token]).sum())
-                share = min(1.0, cfg.max_train_pairs / max(n_pairs, 1))
-                if share < 1:
-                    reach &= rng.random(len(reach)) < share
-                    value = value / np.float32(share)
-            cis_cell, cis_token, cis_value = row[reach], token[reach], value[reach]
-            cis_used, cis_window = np.unique(cis_token, return_inverse=True)
-            pair_open, pair = self.pairs.expand(cis_token)
-            pair_gene, pair_distance = self.pairs.gene[pair], self.pairs.distance[pair]
+            training = drop is not None
+            opened = read_pairs(
+                row, token, value, self.pairs, self.split, cfg.max_train_pairs if training else None, rng
+            )
         else:
-            cis_cell = cis_used = cis_window = pair_open = pair_gene = np.zeros(0, dtype=np.int64)
-            cis_value = pair_distance = np.zeros(0, dtype=np.float32)
+            opened = no_pairs()
+        cis_used, cis_window = np.unique(opened.window, return_inverse=True)
         groups = _groups(np.bincount(row[keep], minlength=len(cells)))
         counts = None if data.counts is None else torch.from_numpy(data.counts[cells].toarray())
         t = torch.from_numpy
@@ -321,13 +274,13 @@ class BatchMaker:
             depth=t(data.depth[cells]),
             log_size=t(np.log(data.size_factor[cells])),
             counts=counts,
-            cis_cell=t(cis_cell),
+            cis_cell=t(opened.cell),
             cis_window=t(cis_window.astype(np.int64)),
-            cis_value=t(cis_value),
+            cis_value=t(opened.value),
             cis_used=t(cis_used.astype(np.int64)),
-            pair_open=t(pair_open),
-            pair_gene=t(pair_gene),
-            pair_distance=t(pair_distance),
+            pair_open=t(opened.open),
+            pair_gene=t(opened.gene),
+            pair_distance=t(opened.distance),
             groups=groups,
         )
 

@@ -89,7 +89,8 @@ class ModelConfig:
     window_dropout: float = 0.5
     max_train_windows: int = 256
     max_windows: int = 400
-    max_train_pairs: int = 120_000
+    max_train_pairs: int = 60_000
+    near: float = 100_000.0
     n_masks: int = 5
     average_from: float = 0.7
     warmup: float = 0.25

@@ -15,7 +15,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from tilegrn.model.batches import Batch, BatchMaker, CellData, Pairs
+from tilegrn.model.batches import Batch, BatchMaker, CellData
 from tilegrn.model.loss import cell_loss, gene_loss
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from tilegrn.model.config import ModelConfig
     from tilegrn.model.module import Network
+    from tilegrn.model.pairs import Pairs
     from tilegrn.model.teacher import TeacherRates
 
 __all__ = ["FitOptions", "fit_network"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from tilegrn.model.batches import Pairs
 from tilegrn.model.features import gene_features
+from tilegrn.model.pairs import Pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
