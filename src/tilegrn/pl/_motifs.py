@@ -12,6 +12,7 @@ from tilegrn import _check, _store
 from tilegrn import _keys as K
 from tilegrn.errors import InputError
 from tilegrn.io._peaks import parse_peaks
+from tilegrn.pl._style import axes, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,7 @@ def motif_logo(
     InputError
         If ``kind`` is unknown.
     """
-    ax = _axes(ax, (0.45 * motif.length + 1.2, 2.2))
+    ax = axes(ax, size=(0.45 * motif.length + 1.2, 2.2))
     if kind not in ("information", "probability", "score"):
         msg = f"kind is '{kind}'; choose 'information', 'probability' or 'score'."
         raise InputError(msg)
@@ -95,7 +96,7 @@ def motif_logo(
     ax.set_title(_short(motif.name) + (" (reverse complement)" if reverse_complement else ""))
     if kind == "score":
         ax.axhline(0, color="black", linewidth=0.8)
-    ax.spines[["top", "right"]].set_visible(False)
+    tidy(ax)
     return ax
 
 
@@ -165,7 +166,7 @@ def motif_hits(
     shown = sorted(counts.index[:max_motifs].tolist(), key=lambda m: (-counts[m], m))
     labels = _labels(shown)
 
-    ax = _axes(ax, (9.0, 1.6 + 0.32 * (len(shown) + 3)))
+    ax = axes(ax, size=(9.0, 1.6 + 0.32 * (len(shown) + 3)))
     rows = ["TSS", "windows", "peaks", *labels]
     _draw_tss(ax, mdata, chrom, start, end, gene, y=0)
     _draw_windows(ax, mdata, peaks.index.to_numpy(), atac, (chrom, start, end), y=1)
@@ -187,17 +188,10 @@ def motif_hits(
     ax.set_xlabel(f"{chrom} (bp); hits above the line: + strand, below: \N{MINUS SIGN} strand")
     title = f"{len(found)} hits of {len(counts)} motifs in {len(peaks)} peaks"
     ax.set_title(title if len(shown) == len(counts) else f"{title}; the {len(shown)} with most hits")
+    tidy(ax)
     ax.tick_params(axis="y", length=0)
-    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.spines["left"].set_visible(False)
     return ax
-
-
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=size, layout="constrained")[1]
 
 
 def _letter(ax: Axes, letter: str, x: float, y: float, height: float, *, faint: bool = False) -> None:
