@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -10,11 +11,14 @@ import subprocess
 import sys
 import warnings
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from tilegrn import _outputs, _run, cli
 from tilegrn.datasets import simulate
 from tilegrn.errors import InputError
+from tilegrn.io._h5mu import read_h5mu
 
 SMALL = {"n_cells": 160, "n_genes": 60, "n_peaks": 240, "n_tfs": 10, "n_chroms": 2, "chrom_length": 600_000}
 
@@ -231,3 +235,54 @@ def test_info_tells_what_a_file_holds(data, capsys):
     assert "tilegrn: nothing yet" in text
     assert cli.main(["info", str(data)]) == cli.MISUSED
     assert cli.main(["info", str(data / "tss.bed")]) == cli.MISUSED
+
+
+@pytest.mark.slow
+def test_demo_and_run_leave_the_whole_result(tmp_path, capsys):
+    """A very small demo, then the same data through ``run``: the same predictions."""
+    pytest.importorskip("torch")
+    out = tmp_path / "demo"
+    small = [
+        "--cells",
+        "240",
+        "--genes",
+        "60",
+        "--peaks",
+        "240",
+        "--n-tfs",
+        "10",
+        "--max-epochs",
+        "2",
+        "--threads",
+        "1",
+    ]
+    assert cli.main(["demo", str(out), *small, "--quiet"]) == cli.OK
+    said = capsys.readouterr()
+    assert f"Results: {out}" in said.out
+    assert {p.name for p in out.iterdir()} == {*_run._CONTENTS, "README.txt"}
+    for figure in out.glob("*.png"):
+        assert figure.read_bytes()[:4] == b"\x89PNG"
+    record = json.loads((out / "run.json").read_text())
+    assert record["parameters"]["seed"] == 0
+    assert record["inputs"]["h5mu"] == _outputs.file_record(out / "data" / "multiome.h5mu")
+    assert ".demo-unfinished" not in (out / "run.json").read_text()
+    table = pd.read_csv(out / "scorecard.csv")
+    assert {"ridge", "mean"} <= set(table["method"])
+    mdata = read_h5mu(out / "annotated.h5mu")
+    assert mdata["rna"].layers["predicted"].shape == (240, 60)
+    held_out = mdata.obs.loc[mdata.obs["split"] == "test", "sample"].unique()
+    assert not set(mdata.obs.loc[mdata.obs["split"] == "train", "sample"]) & set(held_out)
+    assert all(name in (out / "README.txt").read_text() for name in _run._CONTENTS)
+
+    data, other = out / "data", tmp_path / "run"
+    before = _outputs.file_record(data / "multiome.h5mu")
+    words = ["run", str(data / "multiome.h5mu"), "--out", str(other), "--quiet", "--split-by", "sample"]
+    words += ["--chrom-sizes", str(data / "genome.chrom.sizes"), "--tss", str(data / "tss.bed")]
+    words += ["--fasta", str(data / "genome.fa"), "--motifs", str(data / "motifs.motif")]
+    assert cli.main([*words, "--max-epochs", "2", "--threads", "1"]) == cli.OK
+    assert _outputs.file_record(data / "multiome.h5mu") == before
+    again = read_h5mu(other / "annotated.h5mu")
+    np.testing.assert_allclose(again["rna"].layers["predicted"], mdata["rna"].layers["predicted"], atol=1e-5)
+    for path in (out, out / "model", out / "annotated.h5mu"):
+        assert cli.main(["info", str(path)]) == cli.OK
+    assert "result of a run" in capsys.readouterr().out

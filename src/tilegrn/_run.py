@@ -15,10 +15,12 @@ from tilegrn._outputs import file_record, peak_memory_mb, write_record
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    import numpy as np
     from matplotlib.axes import Axes
     from mudata import MuData
+    from numpy.typing import NDArray
 
 __all__ = ["Run", "Steps", "check_inputs", "finish", "walk"]
 
@@ -189,7 +191,7 @@ def walk(run: Run, folder: Path, steps: Steps) -> str:
             grn.pp.add_binding(mdata, run.binding, **names)
         elif run.homer is not None:
             grn.pp.add_binding(mdata, grn.io.read_homer(run.homer), **names)
-        else:
+        elif run.fasta is not None and run.motifs is not None:
             grn.pp.homer_binding(mdata, run.fasta, run.motifs, **names)
         if run.tfs is not None:
             grn.pp.mark_tfs(mdata, run.tfs, rna=run.rna)
@@ -232,31 +234,33 @@ def draw(mdata: MuData, model: Any, folder: Path, run: Run) -> None:
     """Draw the figures of a run as PNG files."""
     import tilegrn as grn
 
-    _save(lambda ax: grn.pl.scorecard(mdata, ax=ax), folder / "scorecard.png")
-    _save(lambda ax: grn.pl.training(model, ax=ax), folder / "training.png")
-    _save(lambda ax: grn.pl.predicted_vs_observed(mdata, ax=ax), folder / "predicted_vs_observed.png")
+    _save(grn.pl.scorecard(mdata), folder / "scorecard.png")
+    _save(grn.pl.training(model), folder / "training.png")
+    _save(grn.pl.predicted_vs_observed(mdata, rna=run.rna, layer=run.layer), folder / "predicted_vs_observed.png")
 
 
-def _save(plot: Callable[[Axes], object], path: Path) -> None:
-    """Draw on a figure of its own, without pyplot, so that neither a display nor the user's figures are touched."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def _save(drawn: Axes | NDArray[np.object_], path: Path) -> None:
+    """Write the figure of one or several Axes, and let it go."""
+    import matplotlib.pyplot as plt
+    import numpy as np
 
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    plot(figure.subplots())
+    figure = np.ravel(np.asarray(drawn, dtype=object))[0].figure
     figure.savefig(path, dpi=150)
+    plt.close(figure)
 
 
 def finish(run: Run, folder: Path, steps: Steps, summary: str, *, command: list[str]) -> None:
     """Record what the results were made from, and say what each file is."""
-    where = {f.name: getattr(run, f.name) for f in fields(run)}
+    parameters = {f.name: getattr(run, f.name) for f in fields(run)}
+    for name, value in parameters.items():  # what lies in the folder itself is known by its place there
+        if isinstance(value, str | Path) and Path(value).is_relative_to(folder):
+            parameters[name] = str(Path(value).relative_to(folder))
     write_record(
         folder,
         {
             "command": ["tilegrn", *command],
             "started": datetime.fromtimestamp(steps.started, tz=UTC).isoformat(timespec="seconds"),
-            "parameters": {k: v.name if isinstance(v, Path) and folder in v.parents else v for k, v in where.items()},
+            "parameters": parameters,
             "inputs": {role: file_record(path) for role, path in run.files.items()},
             "seconds": steps.seconds,
             "peak_memory_mb": peak_memory_mb(),

@@ -258,7 +258,7 @@ def _demo(options: argparse.Namespace) -> int:
     options.out = options.folder or options.out or "tilegrn-demo"
     target = Path(options.out)
     check_target(target, force=options.force)
-    _limit_threads(options.threads)
+    _set_up(options.threads)
     steps = Steps()
     with new_folder(target) as folder:
         data = folder / "data"
@@ -323,7 +323,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     check_inputs(run)
     check_target(target, force=options.force, inputs=tuple(run.files.values()))
-    _limit_threads(options.threads)
+    _set_up(options.threads)
     steps = Steps()
     with new_folder(target) as folder:
         summary = walk(run, folder, steps)
@@ -343,8 +343,11 @@ def _info(options: argparse.Namespace) -> int:
     return OK
 
 
-def _limit_threads(n: int | None) -> None:
-    """Bound the threads of torch and numba; a process of the command line has no other users of them."""
+def _set_up(n: int | None) -> None:
+    """Draw without a display, and bound the threads; a process of the command line has no other users of either."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
     if n is None:
         return
     import numba
