@@ -7,7 +7,7 @@ from importlib.metadata import version as installed
 
 project = "tilegrn"
 author = "The tilegrn developers"
-copyright = "The tilegrn developers"  # noqa: A001
+copyright = "The tilegrn developers"
 release = installed("tilegrn")
 version = release
 
