@@ -151,10 +151,11 @@ def check_inputs(run: Run) -> None:
             msg = f"The {role} file '{path}' does not exist."
             raise InputError(msg)
     sources = [name for name in ("binding", "homer", "fasta") if getattr(run, name) is not None]
-    if len(sources) != 1:
+    if len(sources) != 1 and (sources or run.tfs is None):
         have = f"{' and '.join('--' + s for s in sources)} were given" if sources else "none was given"
         msg = (
-            f"TF binding comes from one of --binding TABLE, --homer FILE, or --fasta FASTA with --motifs FILE; {have}."
+            f"TF binding comes from one of --binding TABLE, --homer FILE, or --fasta FASTA with --motifs FILE (or name the "
+            f"TFs alone with --tfs FILE, to train without binding); {have}."
         )
         raise InputError(msg)
     if (run.fasta is None) != (run.motifs is None):
