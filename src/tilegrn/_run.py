@@ -154,7 +154,8 @@ def check_inputs(run: Run) -> None:
     if len(sources) != 1 and (sources or run.tfs is None):
         have = f"{' and '.join('--' + s for s in sources)} were given" if sources else "none was given"
         msg = (
-            f"TF binding comes from one of --binding TABLE, --homer FILE, or --fasta FASTA with --motifs FILE (or name the "
+            f"TF binding comes from one of --binding TABLE, --homer FILE, or --fasta FASTA with --motifs FILE (or "
+            f"name the "
             f"TFs alone with --tfs FILE, to train without binding); {have}."
         )
         raise InputError(msg)

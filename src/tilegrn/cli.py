@@ -209,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     binding.add_argument("--fasta", type=Path, metavar="FASTA", help="genome to scan, together with --motifs")
     binding.add_argument("--motifs", type=Path, metavar="FILE", help="motifs in HOMER's format")
     cells = run.add_argument_group("data")
-    cells.add_argument("--tfs", type=Path, metavar="FILE", help="TFs, one symbol a line; alone, to train without binding")
+    cells.add_argument("--tfs", type=Path, metavar="FILE", help="TF symbols, one a line; alone: train without binding")
     cells.add_argument("--split-by", metavar="COLUMN", help="hold out whole groups of this obs column, e.g. sample")
     cells.add_argument("--test-groups", nargs="+", default=[], metavar="GROUP", help="which groups to hold out")
     cells.add_argument("--groupby", metavar="COLUMN", help="judge within the groups of this obs column, too: cell_type")
