@@ -154,8 +154,9 @@ def path_gradients(model: GRNModel, network: Network, batch: Batch, steps: int) 
         gate = torch.full_like(batch.tf_value, float(node)).requires_grad_()
         with torch.enable_grad():
             code = network.context(gated(batch, model.preparation, model.config, tf_gate=gate, window_gate=ones))
+            sums = code.sum(0).unbind()
         for k in range(rank):
-            (grad,) = torch.autograd.grad(code[:, k].sum(), gate, retain_graph=k + 1 < rank)
+            (grad,) = torch.autograd.grad(sums[k], gate, retain_graph=k + 1 < rank)
             out[:, :, k].scatter_add_(1, batch.tf_token, float(weight) * grad)
     return out[:, :n_tfs]
 

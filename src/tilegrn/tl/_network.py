@@ -117,7 +117,8 @@ def evaluate_network(
     Returns
     -------
     :class:`NetworkScore`, or :class:`LinkScore` for tested element-gene pairs. Candidates are all
-    TFs of the truth that are TFs of the data, with all target genes, without self-edges. Letter case does not matter where names stay unique.
+    TFs of the truth that are TFs of the data, with all target genes, without self-edges. Letter
+    case does not matter where names stay unique.
 
     Raises
     ------
