@@ -234,6 +234,8 @@ def scorecard(
     ------
     MissingStepError
         Without a predicted layer, a split, or marked TFs.
+    StaleError
+        If peaks changed since ``bin_peaks`` (baselines read the windows).
     InputError
         On unknown baselines or columns, or when no gene or too few cells can be judged.
 
