@@ -6,6 +6,7 @@ Usage: python tools/run_notebooks.py [NAME ...]
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -42,6 +43,7 @@ def run(source: Path) -> None:
 def main() -> None:
     """Run the notebooks named, or all."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # kernels inherit it; no page needs live progress bars
     for source in [FOLDER / f"{name}.py" for name in sys.argv[1:]] or sorted(FOLDER.glob("*.py")):
         run(source)
 
