@@ -259,6 +259,7 @@ def test_demo_and_run_leave_the_whole_result(tmp_path, capsys):
     assert cli.main(["demo", str(out), *small, "--quiet"]) == cli.OK
     said = capsys.readouterr()
     assert f"Results: {out}" in said.out
+    assert "Epoch" not in said.out
     assert {p.name for p in out.iterdir()} == {*_run._CONTENTS, "README.txt"}
     for figure in out.glob("*.png"):
         assert figure.read_bytes()[:4] == b"\x89PNG"

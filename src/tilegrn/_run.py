@@ -74,7 +74,8 @@ class Run:
     layer
         Layer of the RNA counts; None is X.
     groupby
-        Column of ``obs`` (cell type) within whose groups the scorecard correlates as well.
+        Column of ``obs`` (cell type) within whose groups the scorecard correlates as well, if they have at least
+        ``min_group_cells`` held-out cells.
     """
 
     h5mu: Path
@@ -94,6 +95,7 @@ class Run:
     atac: str = "atac"
     layer: str | None = None
     groupby: str | None = None
+    min_group_cells: int = 200
     max_epochs: int | None = None
     n_models: int = 1
     seed: int = 0
@@ -220,7 +222,14 @@ def walk(run: Run, folder: Path, steps: Steps) -> str:
         grn.tl.predict(mdata, model, layer=run.layer, **names)
 
     with steps.step("Comparing with baselines on held-out cells"):
-        card = grn.tl.scorecard(mdata, layer=run.layer, groupby=run.groupby, seed=run.seed, **names)
+        card = grn.tl.scorecard(
+            mdata,
+            layer=run.layer,
+            groupby=run.groupby,
+            min_group_cells=run.min_group_cells,
+            seed=run.seed,
+            **names,
+        )
         card.to_csv(folder / "scorecard.csv")
         card.per_gene.to_csv(folder / "scorecard_genes.csv")
 

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -260,7 +260,7 @@ def _demo(options: argparse.Namespace) -> int:
     check_target(target, force=options.force)
     _set_up(options.threads)
     steps = Steps()
-    with new_folder(target) as folder:
+    with new_folder(target) as folder, redirect_stdout(sys.stderr):  # progress bars belong to stderr, too
         data = folder / "data"
         with steps.step("Simulating cells with a known network"):
             from tilegrn.datasets import simulate
@@ -274,6 +274,7 @@ def _demo(options: argparse.Namespace) -> int:
             motifs=data / "motifs.motif",
             split_by="sample",
             groupby="cell_type",
+            min_group_cells=50,
             max_epochs=options.max_epochs,
             n_models=options.n_models,
             seed=options.seed,
@@ -325,7 +326,7 @@ def _run(options: argparse.Namespace) -> int:
     check_target(target, force=options.force, inputs=tuple(run.files.values()))
     _set_up(options.threads)
     steps = Steps()
-    with new_folder(target) as folder:
+    with new_folder(target) as folder, redirect_stdout(sys.stderr):  # progress bars belong to stderr, too
         summary = walk(run, folder, steps)
         finish(run, folder, steps, summary, command=options.argv)
     return _report(target, summary)
