@@ -17,6 +17,7 @@ from tilegrn._edges_table import edges as get_edges  # noqa: E402
 from tilegrn.errors import InputError, MissingStepError  # noqa: E402
 from tilegrn.model.gates import gated  # noqa: E402
 from tilegrn.tl import _attribution as A  # noqa: E402
+from tilegrn.tl._covariation import conditional_covariation  # noqa: E402
 from tilegrn.tl._edges import edges  # noqa: E402
 from tilegrn.tl._inputs import cell_data, read_source  # noqa: E402
 from tilegrn.tl._support import combine, jaccard, ranks  # noqa: E402
@@ -212,5 +213,30 @@ def test_overlap_and_ranks_by_sets():
     slow = np.mean([len(a & b) / len(a | b) for a, b in itertools.combinations(tops, 2)])
     assert jaccard(places, 30) == pytest.approx(slow)
     assert jaccard(places[:1], 30) != jaccard(places[:1], 30)
-    mixed = combine(np.array([0.5, -2.0, 3.0], np.float32), np.array([0.2, 0.1, 0.0], np.float32))
+    none = np.zeros(3, np.float32)
+    mixed, sign = combine(np.array([0.5, -2.0, 3.0], np.float32), none, np.array([0.2, 0.1, 0.0], np.float32))
     assert mixed[1] > mixed[0] > mixed[2] > 0
+    assert list(sign) == [1, -1, 1]
+
+
+def test_covariation_equals_a_regression_with_the_other_tfs_and_depth():
+    rng = np.random.default_rng(3)
+    level = rng.gamma(2.0, size=(300, 5))
+    level[:, 4] = level[:, 0] * 2 + 0.3 * rng.gamma(2.0, size=300)
+    counts = sparse.csr_matrix(rng.poisson(level * rng.lognormal(0, 0.3, (300, 1))).astype(np.float32))
+    got = conditional_covariation(counts, np.array([0, 1, 2]), np.array([3, 4, 1]))
+    depth = np.asarray(counts.sum(1)).ravel()
+    size = np.maximum(depth, 1) / np.median(depth)
+    x = np.log1p(counts.toarray() / size[:, None])
+
+    def z(v):
+        return (v - v.mean(0)) / v.std(0)
+
+    def ridge(columns, target):
+        a = np.column_stack([z(x[:, columns]), z(np.log(size))])
+        return np.linalg.solve(a.T @ a / 300 + 0.01 * np.eye(a.shape[1]), a.T @ z(x[:, target]) / 300)[:-1]
+
+    np.testing.assert_allclose(got[:, 0], ridge([0, 1, 2], 3), atol=1e-5)
+    np.testing.assert_allclose(got[:, 1], ridge([0, 1, 2], 4), atol=1e-5)
+    np.testing.assert_allclose(got[[0, 2], 2], ridge([0, 2], 1), atol=1e-5)
+    assert got[1, 2] == 0

@@ -104,7 +104,7 @@ def attribute(model: GRNModel, network: Network, data: CellData, *, steps: int, 
         off, size = off + miss, size + change
         if own.any():
             # Every pair of TFs must be seen apart at least now and then: more rounds where there are few batches.
-            for r in range(max(1, -(-4 // n_batches))):
+            for r in range(max(1, -(-3 // n_batches))):
                 _masked(model, network, batch, side, steps, np.random.default_rng([i, r]), masked, seen)
     context = (code / data.n_cells).numpy() @ side.loadings.T.double().numpy()
     context[:, own] = (masked / np.maximum(seen, 1))[:, own]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,8 +12,9 @@ import pandas as pd
 from tilegrn import _check, _store
 from tilegrn import _keys as K
 from tilegrn._potential import rows_of
-from tilegrn._symbols import labelled
 from tilegrn.errors import InputError
+from tilegrn.tl._covariation import conditional_covariation
+from tilegrn.tl._edge_tables import GroupEdges, GroupTriplets, edge_tables
 from tilegrn.tl._inputs import cell_data, read_source
 from tilegrn.tl._support import Support, combine, jaccard, ranks, support_of
 
@@ -54,13 +54,13 @@ def edges(
 ) -> MuData | None:
     r"""Read the network off a trained model.
 
-    Two sources of evidence are combined, because either alone misleads. *Attribution* says how much the predicted log
+    Three sources of evidence are combined, because each alone misleads. *Attribution* says how much the predicted log
     rate of a TG changes on the way from "no TF expressed" to the cell as it is, and how much of that each TF carries
-    (integrated gradients; in closed form for the cis head); it is learned from co-variation, so a TF that merely goes
-    along with a regulator gets credit too. *Support* says whether the TF can act there: the sum over the windows within
-    reach of binding x accessibility x :math:`e^{-d/decay}`, the factorised TF x window x TG term without the TF's
-    expression, divided by the mean of the TF and the mean of the TG. The score of a direct edge is their product
-    (see Notes).
+    (integrated gradients; in closed form for the cis head). It sees all that the model sees, but the model shares
+    credit among TFs that go together. *Co-variation* says how the TG goes with the TF when all other TFs and the depth
+    are held (ridge regression over all cells), which tells such TFs apart, but is linear and noisy. *Support* says
+    whether the TF can act there: the sum over the windows within reach of binding x accessibility x
+    :math:`e^{-d/decay}`, the factorised TF x window x TG term without the TF's expression.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def edges(
     ``mdata.uns["tilegrn"]["edges"]``
         ``network``: one row per TF -> TG and group, best first: ``group, source, target, cre`` (the window that carries
         most; empty for indirect edges), ``score`` (float32, above 0), ``sign`` (1 or -1), ``attribution`` (mean change
-        of the log rate), ``support``, ``n_cres``, ``kind``, ``stability``, ``rank_sd``;
+        of the log rate), ``covariation``, ``support``, ``n_cres``, ``kind``, ``stability``, ``rank_sd``;
         ``triplets``: one row per TF -> window -> TG: ``group, source, target, cre, score, sign, stability,
         attribution, distance`` (bp); scores and attributions of direct edges add up to the edge's where no window was
         cut by ``max_cres``.
@@ -107,11 +107,12 @@ def edges(
 
     Notes
     -----
-    With :math:`A_{tg}` the attribution and :math:`S_{tg}` the support, the score of a direct edge is
-    :math:`|A_{tg}| \cdot S_{tg}`; windows share it as they share the support. *Stability* is the
-    share of the networks that agree on the sign and hold the edge among their own best: as many as those down to this
-    edge, at least as many as ``jaccard_top`` compares. None of this proves
-    a causal link: it ranks hypotheses for an experiment.
+    With :math:`A_{tg}` the attribution and :math:`C_{tg}` the co-variation, each divided by its root mean square over
+    the candidates, the evidence is :math:`E = A + 2 C`; its sign is the sign of the edge. The score of a direct edge is
+    :math:`|E_{tg}| \cdot S_{tg}`, :math:`S_{tg}` the support; windows share it as they share the support.
+    *Stability* is the share of the networks that agree on the sign and hold the edge among their own best: as many as
+    those down to this edge, at least as many as ``jaccard_top`` compares. None of this proves a causal link: it ranks
+    hypotheses for an experiment.
 
     Examples
     --------
@@ -133,6 +134,7 @@ def edges(
             "Run grn.pp.add_binding(mdata, table) or grn.pp.homer_binding(mdata, fasta, motifs) to tell direct ones."
         )
         warnings.warn(msg, UserWarning, stacklevel=2)
+    covariation = _covariation(model, source)
     rng = np.random.default_rng(seed)
     tables, triplets, overlaps, errors = [], [], [], []
     undo = [frozen(net) for net in model.networks]
@@ -147,7 +149,7 @@ def edges(
             errors.append(max(f.error for f in found))
             openness = _openness(source, model, data, rows)
             made = _group_edges(
-                model, found, support, openness, indirect=indirect or support is None, max_edges=max_edges
+                model, found, support, covariation, openness, indirect=indirect or support is None, max_edges=max_edges
             )
             tables.append((name, made))
             overlaps.append(made.jaccard)
@@ -161,7 +163,7 @@ def edges(
     finally:
         for put_back in undo:
             put_back()
-    network, flat = _tables(model, tables, triplets)
+    network, flat = edge_tables(model, tables, triplets)
     _store.put_record(
         out,
         K.REC_EDGES,
@@ -184,31 +186,6 @@ def edges(
 
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class _Edges:
-    """The best edges of a group, best first."""
-
-    tf: NDArray[np.int64]
-    gene: NDArray[np.int64]
-    score: NDArray[np.float32]
-    attribution: NDArray[np.float32]
-    support: NDArray[np.float32]
-    stability: NDArray[np.float32]
-    rank_sd: NDArray[np.float32]
-    jaccard: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Triplets:
-    """Windows of the edges of a group: position of the edge, window, bp, share of the support, attribution."""
-
-    edge: NDArray[np.int64]
-    window: NDArray[np.int64]
-    distance: NDArray[np.int64]
-    share: NDArray[np.float64]
-    attribution: NDArray[np.float64]
 
 
 def _positive(**values: int) -> None:
@@ -254,6 +231,19 @@ def _groups(
     return {str(g): rows[labels == g] for g in np.unique(labels)}
 
 
+def _covariation(model: GRNModel, source: Source) -> NDArray[np.float32]:
+    """Conditional co-variation over all cells, TFs x genes of the model; 0 where the sample lacks one."""
+    v = model.vocabulary
+    place = {g: i for i, g in enumerate(source.genes)}
+    tfs, genes = (np.array([place.get(n, -1) for n in names], dtype=np.int64) for names in (v.tfs, v.genes))
+    out = np.zeros((len(tfs), len(genes)), dtype=np.float32)
+    rows, columns = np.flatnonzero(tfs >= 0), np.flatnonzero(genes >= 0)
+    if len(rows) and len(columns) and len(source.cells) > 1:
+        found = conditional_covariation(source.counts, tfs[rows], genes[columns], depth=source.depth)
+        out[np.ix_(rows, columns)] = found
+    return out
+
+
 def _openness(source: Source, model: GRNModel, data: CellData, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mean scaled accessibility of each model window over all cells of a group."""
     if len(rows) != data.n_cells:
@@ -265,11 +255,12 @@ def _group_edges(
     model: GRNModel,
     found: list[Attribution],
     support: Support | None,
+    covariation: NDArray[np.float32],
     openness: NDArray[np.float64],
     *,
     indirect: bool,
     max_edges: int,
-) -> _Edges:
+) -> GroupEdges:
     """Combine attribution and support of one group; rank within each network for stability."""
     target = model.preparation.tf_target
     total = [f.total() for f in found]
@@ -280,28 +271,32 @@ def _group_edges(
     allowed[known, target[known]] = False
     where = np.flatnonzero(allowed)
     own_support = np.zeros(len(where), dtype=np.float32) if weight is None else weight.ravel()[where]
-    score = combine(mean.ravel()[where], own_support)
+    moving = covariation.ravel()[where]
+    score, signs = combine(mean.ravel()[where], moving, own_support)
     order = np.argsort(-score, kind="stable")[: min(max_edges, int((score > 0).sum()))]
     best = where[order]
     each = [t.ravel()[where] for t in total]
-    sign = np.sign(mean.ravel()[best])
+    sign = signs[order]
     stability = np.full(len(best), np.nan, dtype=np.float32)
     spread = stability.copy()
     overlap = np.nan
     if len(found) > 1:
-        places = [ranks(combine(e, own_support)) for e in each]
+        judged = [combine(e, moving, own_support) for e in each]
+        places = [ranks(s) for s, _ in judged]
         top = min(TOP, max(1, len(where) // 10))
         reach = np.maximum(top, np.arange(1, len(order) + 1))
-        held = [(p[order] < reach) & (np.sign(e[order]) == sign) for p, e in zip(places, each, strict=True)]
+        held = [(p[order] < reach) & (s[order] == sign) for p, (_, s) in zip(places, judged, strict=True)]
         stability = np.mean(held, axis=0).astype(np.float32)
         spread = np.std([p[order] for p in places], axis=0).astype(np.float32)
         overlap = jaccard(places, top)
     tf, gene = np.divmod(best, mean.shape[1])
-    return _Edges(
+    return GroupEdges(
         tf,
         gene,
         score[order].astype(np.float32),
+        sign,
         mean.ravel()[best].astype(np.float32),
+        moving[order],
         own_support[order].astype(np.float32),
         stability,
         spread,
@@ -310,12 +305,12 @@ def _group_edges(
 
 
 def _triplets(
-    found: list[Attribution], support: Support | None, openness: NDArray[np.float64], made: _Edges, max_cres: int
-) -> _Triplets:
+    found: list[Attribution], support: Support | None, openness: NDArray[np.float64], made: GroupEdges, max_cres: int
+) -> GroupTriplets:
     """Share each edge among its windows: the cis head's part where it arose, the rest by support."""
     if support is None:
         none = np.zeros(0, dtype=np.int64)
-        return _Triplets(none, none, none, np.zeros(0), np.zeros(0))
+        return GroupTriplets(none, none, none, np.zeros(0), np.zeros(0))
     edge, window, share, distance = support.windows(openness, made.tf, made.gene, max_cres)
     tf, gene = made.tf[edge], made.gene[edge]
     value = np.mean([f.context[tf, gene] for f in found], axis=0) * share
@@ -326,69 +321,4 @@ def _triplets(
             wanted = (window * n_genes + gene) * n_tfs + tf
             at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
             value = value + np.where(key[at] == wanted, f.cis_value[at], 0.0) / len(found)
-    return _Triplets(edge, window, distance, share, value)
-
-
-def _tables(
-    model: GRNModel, groups: list[tuple[str, _Edges]], triplets: list[_Triplets]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Turn numbers into labelled rows; the network's ``cre`` is the window that carries most of the edge."""
-    v = model.vocabulary
-    names = [name for name, _ in groups]
-    sizes = [len(e.tf) for _, e in groups]
-    shift = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-
-    def of_edges(field: str) -> NDArray[Any]:
-        return np.concatenate([getattr(e, field) for _, e in groups])
-
-    def of_windows(field: str) -> NDArray[Any]:
-        return np.concatenate([getattr(t, field) for t in triplets])
-
-    edge = np.concatenate([t.edge + s for t, s in zip(triplets, shift, strict=True)])
-    share = of_windows("share")
-    tf, gene, sign = of_edges("tf"), of_edges("gene"), np.sign(of_edges("attribution")).astype(np.int8)
-    group = np.repeat(np.arange(len(names)), sizes)
-    used, code = np.unique(of_windows("window"), return_inverse=True)
-    labels = [*_window_names(model, used), ""]
-    top = np.full(len(tf), len(used), dtype=np.int64)
-    heads = np.flatnonzero(np.r_[True, np.diff(edge) != 0]) if len(edge) else edge  # largest share first
-    top[edge[heads]] = code[heads]
-    support, score = of_edges("support"), of_edges("score")
-    network = pd.DataFrame(
-        {
-            "group": labelled(group, names),
-            "source": labelled(tf, v.tfs),
-            "target": labelled(gene, v.genes),
-            "cre": labelled(top, labels),
-            "score": score,
-            "sign": sign,
-            "stability": of_edges("stability"),
-            "attribution": of_edges("attribution"),
-            "support": support,
-            "kind": labelled((support <= 0).astype(np.int64), ["direct", "indirect"]),
-            "n_cres": np.bincount(edge, minlength=len(tf)).astype(np.int32),
-            "rank_sd": of_edges("rank_sd"),
-        }
-    )
-    flat = pd.DataFrame(
-        {
-            "group": labelled(group[edge], names),
-            "source": labelled(tf[edge], v.tfs),
-            "target": labelled(gene[edge], v.genes),
-            "cre": labelled(code, labels[:-1]),
-            "score": (score[edge] * share).astype(np.float32),
-            "sign": sign[edge],
-            "stability": of_edges("stability")[edge],
-            "attribution": of_windows("attribution").astype(np.float32),
-            "distance": of_windows("distance"),
-        }
-    )
-    return network, flat
-
-
-def _window_names(model: GRNModel, columns: NDArray[np.int64]) -> list[str]:
-    from tilegrn._grid import Grid
-
-    v = model.vocabulary
-    grid = Grid(chroms=v.chroms, lengths=v.lengths, window_size=v.window_size, assembly=v.assembly)
-    return [str(n) for n in grid.names(v.windows[columns])]
+    return GroupTriplets(edge, window, distance, share, value)

@@ -149,18 +149,30 @@ def _own_binding(
     return out
 
 
-def combine(attribution: NDArray[np.float32], support: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Score of pairs: size of the attribution times support; without any support, attribution alone at the bottom.
+WEIGHT = 2.0
+"""Of the co-variation beside the attribution, each over its root mean square. Chosen on one simulation, see docs."""
 
-    Pairs without support come after all that have some, in the order of their attribution.
+
+def combine(
+    attribution: NDArray[np.float32], covariation: NDArray[np.float32], support: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+    """Return scores and signs of pairs: evidence (attribution and co-variation added up) times support.
+
+    Pairs without support come after all that have some, in the order of their evidence.
     """
-    size = np.abs(attribution)
+    evidence = _scaled(attribution) + WEIGHT * _scaled(covariation)
+    size = np.abs(evidence)
     score = size * support
     lone = support <= 0
     if lone.any() and size[lone].max() > 0:
         floor = score[~lone & (score > 0)].min(initial=np.float32(1.0))
         score = np.where(lone, size / size[lone].max() * floor * np.float32(0.5), score)
-    return np.asarray(score, dtype=np.float32)
+    return np.asarray(score, dtype=np.float32), np.where(evidence < 0, -1, 1).astype(np.int8)
+
+
+def _scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    rms = float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if len(values) else 0.0
+    return values / np.float32(rms) if rms > 0 else values
 
 
 def ranks(score: NDArray[np.float32]) -> NDArray[np.int64]:
