@@ -242,7 +242,8 @@ def test_demo_and_run_leave_the_whole_result(tmp_path, capsys):
     """A very small demo, then the same data through ``run``: the same predictions."""
     pytest.importorskip("torch")
     out = tmp_path / "demo"
-    small = "--cells 240 --genes 60 --peaks 240 --n-tfs 10 --max-epochs 2 --threads 1".split()
+    sizes = {"--cells": 240, "--genes": 60, "--peaks": 240, "--n-tfs": 10, "--max-epochs": 2, "--threads": 1}
+    small = [str(word) for pair in sizes.items() for word in pair]
     assert cli.main(["demo", str(out), *small, "--quiet"]) == cli.OK
     said = capsys.readouterr()
     assert f"Results: {out}" in said.out

@@ -182,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     size.add_argument("--peaks", type=_positive, default=3000, metavar="N", help="peaks (default: %(default)s)")
     size.add_argument("--n-tfs", type=_positive, default=60, metavar="N", help="TFs (default: %(default)s)")
-    _add_training(demo)
+    _add_training(demo, epochs=20)
     demo.set_defaults(command=_demo)
 
     run = commands.add_parser(
@@ -216,7 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     cells.add_argument("--rna", default="rna", metavar="NAME", help="modality of the RNA (default: %(default)s)")
     cells.add_argument("--atac", default="atac", metavar="NAME", help="modality of the ATAC (default: %(default)s)")
     cells.add_argument("--layer", metavar="NAME", help="layer of the RNA counts (default: X)")
-    _add_training(run)
+    _add_training(run, epochs=None)
     run.set_defaults(command=_run)
 
     info = commands.add_parser("info", help="what an h5mu, a model or a result folder holds", epilog=_EPILOG)
@@ -226,10 +226,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_training(parser: argparse.ArgumentParser) -> None:
+def _add_training(parser: argparse.ArgumentParser, *, epochs: int | None) -> None:
     group = parser.add_argument_group("training and output")
     group.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
-    group.add_argument("--max-epochs", type=_positive, metavar="N", help="epochs (default: by the size of the data)")
+    usual = "by the size of the data" if epochs is None else str(epochs)
+    group.add_argument("--max-epochs", type=_positive, default=epochs, metavar="N", help=f"default: {usual}")
     group.add_argument(
         "--n-models", type=_positive, default=1, metavar="N", help="seeds averaged (default: %(default)s)"
     )
