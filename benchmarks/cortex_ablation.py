@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from _cortex import FOLDS, cortex, genes_on, shuffle_windows, held_out_pearson
+from _cortex import FOLDS, cortex, genes_on, held_out_pearson, shuffle_windows
 
 import tilegrn as grn
 from tilegrn.model.config import default_config

@@ -47,12 +47,38 @@ class ModelConfig:
         Latents that hold the state of a cell, and the blocks that mix them.
     rank
         Numbers per cell that the gene loadings read.
+    hidden
+        Hidden layer of the network that starts the latents from dense inputs.
     n_components, n_loadings
         Accessibility components per cell, and LSI loadings per window that make its token.
-    attention
-        ``"sigmoid"`` sums over tokens and so keeps counts; ``"softmax"`` averages.
+    attention, token_gain, token_offset
+        ``"sigmoid"`` sums over n tokens, times gain / (n + offset), and so keeps counts; ``"softmax"`` averages.
     use_tfs, use_windows, use_components, use_binding, use_distance, use_cis
         Switches of the parts, for ablations.
+    cis_lengths
+        Reach in bp that each head of the cis head starts from.
+    feature_lengths
+        Reaches in bp at which windows around a gene are pooled.
+    cis_width, cis_binding_rank
+        Width of a cis head, and rank of the TFs that bind its windows.
+    loss
+        ``"poisson"``, ``"nb"`` or ``"mse"``.
+    learning_rate, weight_decay, batch_size, max_epochs, gradient_clip, warmup
+        One-cycle AdamW: peak rate, decay of matrices, and the share of steps on the way up.
+    patience
+        Epochs without a better validation loss after which to stop; by default a third of all, at least 8.
+    average_from
+        Share of the steps after which weights are averaged.
+    tf_dropout, window_dropout
+        Share of TFs hidden in training, and the largest share of windows (drawn per cell).
+    max_train_windows, max_windows
+        Open windows read per cell in training and in evaluation.
+    max_train_pairs, near
+        Window-gene pairs per step of the cis head, two thirds of them within ``near`` bp.
+    n_masks
+        Passes in which TFs are hidden to be predicted.
+    teacher
+        The denoiser of the targets; None for none.
     """
 
     width: int = 64
@@ -76,7 +102,7 @@ class ModelConfig:
     use_cis: bool = True
     cis_lengths: tuple[float, ...] = (5_000.0, 25_000.0, 250_000.0)
     feature_lengths: tuple[float, ...] = (5_000.0, 25_000.0, 250_000.0)
-    patience: int = 5
+    patience: int | None = None
     cis_width: int = 8
     cis_binding_rank: int = 8
     loss: Literal["poisson", "nb", "mse"] = "poisson"

@@ -219,7 +219,9 @@ class _Training(pl.LightningModule):
             self.since = 0
             return
         self.since += 1
-        if self.since >= self.config_.patience:
+        # Losses stop falling for a while at the peak of the learning rate; only a long stall means overfitting.
+        patience = self.config_.patience or max(8, self.config_.max_epochs // 3)
+        if self.since >= patience:
             self.trainer.should_stop = True
 
     def finish(self) -> None:
