@@ -56,7 +56,7 @@ class Tilegrn:
         self.count = count_sequences
 
     def __call__(self):
-        return int(self.count(self.sequences, self.motifs, n_jobs=self.threads).counts.sum())
+        return int(self.count(self.sequences, self.motifs, n_jobs=self.threads).counts.data.sum())
 
 
 class TilegrnTwo(Tilegrn):
@@ -93,7 +93,7 @@ class TilegrnFasta:
     def __call__(self):
         from tilegrn.motifs import count_hits
 
-        return int(count_hits(self.path, self.table, self.motifs, n_jobs=self.threads).counts.sum())
+        return int(count_hits(self.path, self.table, self.motifs, n_jobs=self.threads).counts.data.sum())
 
 
 class TilegrnFastaTwo(TilegrnFasta):

@@ -94,7 +94,7 @@ def homer_binding(
     chrom, start, end = parse_peaks(aadata.var_names)
     peaks = pd.DataFrame({"chrom": chrom, "start": start, "end": end}, index=aadata.var_names.astype(str))
     hits = count_hits(fasta, peaks, motifs, size=size, mask=mask, n_jobs=n_jobs, progress=progress)
-    logger.info("%d hits of %d motifs in %d peaks.", int(hits.counts.sum()), len(hits.motifs), len(peaks))
+    logger.info("%d hits of %d motifs in %d peaks.", int(hits.counts.data.sum()), len(hits.motifs), len(peaks))
     binding = motifs_to_tfs(hits.counts, hits.motifs, radata.var_names, aliases=aliases)
     params = {"source": "homer_binding", "size": str(size), "mask": bool(mask), "peaks_outside": 0}
     store_binding(mdata, binding, params, rna=rna, atac=atac)
