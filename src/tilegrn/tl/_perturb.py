@@ -13,13 +13,16 @@ import pandas as pd
 from scipy import sparse
 
 from tilegrn import _check, _store
+from tilegrn import _keys as K
 from tilegrn._scaling import MinMax
 from tilegrn._symbols import match_symbols
 from tilegrn.errors import InputError
+from tilegrn.tl._direct_effects import fit_direct_effects
 from tilegrn.tl._inputs import cell_data, read_source
+from tilegrn.tl._support import support_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mudata import MuData
     from numpy.typing import NDArray
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from tilegrn.model.batches import CellData
     from tilegrn.model.grn_model import GRNModel
     from tilegrn.model.preparation import Preparation
+    from tilegrn.tl._inputs import Source
 
 __all__ = ["knockout"]
 
@@ -43,6 +47,7 @@ def knockout(
     to: float = 0.0,
     close: Sequence[str] = (),
     groupby: str | None = None,
+    direct: bool = True,
     key_added: str | None = None,
     layer: str | None = None,
     batch_size: int = 128,
@@ -68,6 +73,10 @@ def knockout(
         Windows or intervals (``"chr1:3000-4000"``); every window that an interval touches is closed.
     groupby
         Column of ``obs``: summary per group, besides all cells.
+    direct
+        Multiply the model's change by direct effects of the TFs, fitted to these cells by a regression that is shrunk
+        towards binding x accessibility x distance (empirical Bayes). The model alone spreads the effect of a TF over
+        those that go with it, and so underestimates it; see Notes. Without binding there is none.
     key_added
         Also write the change of the log rate of every cell and gene to ``rna.layers[key_added]`` (float32, NaN for
         genes that the model was not trained on).
@@ -78,9 +87,14 @@ def knockout(
 
     Returns
     -------
-    DataFrame, one row per group and gene, largest change first: ``group, target, log2_fold_change`` (of the mean
-    predicted rate over the group's cells), ``mean_rate`` (before, counts at size factor 1), ``sd`` (of the change over
-    the networks, NaN with one), ``z`` (change / sd), ``share`` (of cells that change in that direction), ``n_cells``.
+    DataFrame, one row per group and gene, largest change first:
+
+    - ``group``, ``target``, ``n_cells``,
+    - ``log2_fold_change``: of the mean predicted rate over the group's cells,
+    - ``model_log2_fold_change``: the same without direct effects,
+    - ``mean_rate``: before, counts at size factor 1,
+    - ``sd``: of the change over the networks (NaN with one), and ``z``: change / sd,
+    - ``share``: of the cells that change in that direction.
 
     Raises
     ------
@@ -89,6 +103,10 @@ def knockout(
 
     Notes
     -----
+    On simulated data, predicted and re-simulated changes of affected genes rank alike (Spearman .87 over 8 TFs; .53 for
+    the model alone), but their size is underestimated several times: read the order and the sign, not the size.
+    Direct effects need many cells; they are linear in the TF's log1p expression and cut at 1/20 and 20-fold.
+
     A gene that is a TF is predicted with its own expression hidden; its own knock-out leaves it unchanged here.
     """
     levels = _levels(tf, to, model)
@@ -101,9 +119,10 @@ def knockout(
     groups = _groups(mdata, groupby, len(source.cells), rna, atac)
     before = cell_data(source, model.vocabulary, model.preparation, model.config)
     after = _perturbed(before, levels, closed, model.preparation, model.config.n_components)
+    factor = _direct(mdata, model, source, before, levels) if direct and levels else None
     n_genes = len(model.vocabulary.genes)
     n_nets = len(model.networks)
-    sums = {g: np.zeros((2, n_nets, n_genes)) for g in groups}
+    sums = {g: np.zeros((3, n_nets, n_genes)) for g in groups}
     down = {g: np.zeros(n_genes) for g in groups}
     up = {g: np.zeros(n_genes) for g in groups}
     place = match_symbols(model.vocabulary.genes, source.genes)
@@ -113,11 +132,15 @@ def knockout(
         rows = np.arange(first, min(first + batch_size, before.n_cells))
         # One after the other, never interleaved: each pass switches gradients off and back on.
         old, new = (_rates(wide, data.take(rows)) for data in (before, after))
+        alone = new
+        if factor is not None:
+            new = (new * factor(rows)).astype(np.float32)
         change = np.log(new.mean(0) / old.mean(0))
         for g, mask in groups.items():
             mine = mask[rows]
             sums[g][0] += old[:, mine].sum(1, dtype=np.float64)
             sums[g][1] += new[:, mine].sum(1, dtype=np.float64)
+            sums[g][2] += alone[:, mine].sum(1, dtype=np.float64)
             down[g] += (change[mine] < 0).sum(0)
             up[g] += (change[mine] > 0).sum(0)
         if full is not None:
@@ -130,6 +153,28 @@ def knockout(
     out = pd.concat(tables, ignore_index=True)
     out["group"] = pd.Categorical(out["group"], categories=list(groups))
     return out
+
+
+def _direct(
+    mdata: MuData, model: GRNModel, source: Source, data: CellData, levels: dict[int, float]
+) -> Callable[[NDArray[np.int64]], NDArray[np.float64]] | None:
+    """Return a function of rows of cells that gives the factor on rates, cells x genes; None without binding."""
+    support = support_of(model, source, float(_store.get_record(mdata, K.REC_TSS)["decay"]))
+    if support is None:
+        return None
+    v = model.vocabulary
+    place = {g: i for i, g in enumerate(source.genes)}
+    tfs, genes = (np.array([place.get(n, -1) for n in names], dtype=np.int64) for names in (v.tfs, v.genes))
+    if (tfs < 0).any() or (genes < 0).any() or data.n_cells < 2:
+        logger.info("The sample lacks genes of the model or has one cell: no direct effects, the model alone.")
+        return None
+    size = np.maximum(data.size_factor.astype(np.float64), 1e-3)
+    openness = np.asarray(data.windows.mean(axis=0), dtype=np.float64).ravel()
+    effects = fit_direct_effects(source.counts, size, tfs, genes, support.tf_gene(openness))
+    which = np.array(list(levels), dtype=np.int64)
+    counts = source.counts[:, tfs[which]].toarray().astype(np.float64)
+    shift = np.log1p(np.array(list(levels.values())) / size[:, None]) - np.log1p(counts / size[:, None])
+    return lambda rows: effects.change(which, shift[rows])
 
 
 def _rates(model: GRNModel, data: CellData) -> NDArray[np.float32]:
@@ -244,7 +289,7 @@ def _summary(
     up: NDArray[np.float64],
     n_cells: int,
 ) -> pd.DataFrame:
-    old, new = np.maximum(sums, 1e-300)
+    old, new, alone = np.maximum(sums, 1e-300)
     each = np.log2(new / old)
     change = np.log2(new.sum(0) / old.sum(0))
     sd = each.std(0, ddof=1) if len(each) > 1 else np.full(len(genes), np.nan)
@@ -254,6 +299,7 @@ def _summary(
             "group": group,
             "target": np.asarray(genes, dtype=object),
             "log2_fold_change": change,
+            "model_log2_fold_change": np.log2(alone.sum(0) / old.sum(0)),
             "mean_rate": old.mean(0) / n_cells,
             "sd": sd,
             "z": z,
