@@ -27,6 +27,7 @@ __all__ = ["CisHead"]
 class CisHead(nn.Module):
     """Attention of genes to windows with a learned reach per head."""
 
+    first_length: Tensor
     bind_start: Tensor
     bind_tf: Tensor
     bind_score: Tensor
@@ -44,7 +45,9 @@ class CisHead(nn.Module):
         self.width = config.cis_width
         self.use_distance = config.use_distance
         d = self.heads * self.width
-        self.log_length = nn.Parameter(torch.log(torch.tensor(config.cis_lengths)))
+        self.register_buffer("first_length", torch.tensor(config.cis_lengths))
+        # In units of 8 e-folds, because the steps of the optimiser are small beside the orders of magnitude to cross.
+        self.length_change = nn.Parameter(torch.zeros(self.heads))
         self.query_known = nn.Linear(n_features, d)
         self.query_free = nn.Parameter(torch.zeros(n_genes, d))
         self.key = nn.Linear(config.width, d)
@@ -64,7 +67,7 @@ class CisHead(nn.Module):
     @property
     def lengths(self) -> Tensor:
         """Reach of each head in bp."""
-        return self.log_length.exp()
+        return self.first_length * torch.exp(8.0 * self.length_change)
 
     def keys(self, batch: Batch, context: CellContext) -> Tensor:
         """Return keys of the open windows, open windows x heads x width."""

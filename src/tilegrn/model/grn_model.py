@@ -189,6 +189,34 @@ class GRNModel:
         columns = [np.concatenate(part) for part in zip(*out, strict=True)]
         return columns[0], columns[1], columns[2], columns[3]
 
+    def cis_reach(self) -> float:
+        """Return the distance in bp at which the effect of an open window has fallen to 1 / e of that at the TSS.
+
+        Effects of the heads, each gain x exp(-d / L), are averaged in size over genes and networks; the curve is read
+        off where it crosses 1 / e.
+
+        Raises
+        ------
+        InputError
+            If the model has no cis head, or none that knows distance.
+        """
+        heads = [net.cis for net in self.networks if net.cis is not None]
+        if not heads or not self.config.use_distance:
+            msg = "The model was trained without the cis head or without distance: it has no reach."
+            raise InputError(msg)
+        at = np.geomspace(100.0, 2e6, 2000)
+        curve = np.zeros(len(at))
+        start = 0.0
+        with torch.no_grad():
+            for net, head in zip(self.networks, heads, strict=True):
+                gain = net.genes().gain
+                if gain is None:
+                    continue
+                size = gain.abs().mean(0).double().numpy()
+                curve += np.exp(-at[:, None] / head.lengths.double().numpy()) @ size
+                start += float(size.sum())
+        return float(np.interp(-np.exp(-1.0), -curve / start, at))
+
     @staticmethod
     def _rates(net: Network, batch: Batch, side: GeneSide) -> NDArray[np.float32]:
         return np.asarray(torch.exp(net(batch, side)).numpy(), dtype=np.float32)
