@@ -8,9 +8,9 @@ from scipy.stats import rankdata
 
 pytest.importorskip("torch")
 
-import tilegrn as grn  # noqa: E402
-from tests.tl._ready import sizes_of  # noqa: E402
-from tilegrn import _store  # noqa: E402
+import tilegrn as grn
+from tests.tl._ready import sizes_of
+from tilegrn import _store
 
 
 def auroc(score, label):
