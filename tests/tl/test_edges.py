@@ -170,6 +170,7 @@ def test_indirect_edges_come_last_and_are_marked():
     assert (np.diff(table["score"]) <= 0).all()
 
 
+@pytest.mark.slow
 def test_groups_and_single_cells():
     mdata, model = networked()
     edges(mdata, model, groupby="cell_type", max_cells=10, max_edges=7, max_cres=1)

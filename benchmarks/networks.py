@@ -1,0 +1,203 @@
+"""Networks held against known ones: simulated data, mouse cortex, and the size of a whole genome.
+
+python benchmarks/networks.py sim --seed 4 --models 2
+python benchmarks/networks.py cortex --models 2
+python benchmarks/networks.py scale
+
+Each prints JSON lines and a table; docs/benchmarks/networks.md keeps what was measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+DATA = Path(os.environ.get("TILEGRN_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+SHOWN = ["auroc_pooled", "auprc_pooled", "auprc_ratio_pooled", "early_precision_pooled"]
+MACRO = ["auroc_macro", "auroc_low", "auroc_high", "auprc_ratio_macro", "auprc_ratio_low", "auprc_ratio_high"]
+
+
+def say(**facts) -> None:
+    print(json.dumps(facts, default=float), flush=True)
+
+
+def report(name: str, score) -> None:
+    say(
+        truth=name,
+        true=score.n_true,
+        candidates=score.n_candidates,
+        tfs=score.n_sources,
+        tfs_with_figures=int(score.per_tf["source"].nunique()),
+        signs_right=score.signs[0],
+        signs_of=score.signs[1],
+    )
+    print(score.table[SHOWN + MACRO + ["early_precision_macro"]].round(3).to_string(), flush=True)
+    print(score.differences.round(3).to_string(), flush=True)
+
+
+def fitted(mdata, models: int, folder: str | None):
+    import tilegrn as grn
+
+    if folder and Path(folder).exists():
+        return grn.io.load_model(folder)
+    start = time.time()
+    model = grn.tl.train(mdata, n_models=models, seed=0, progress=False)
+    say(step="train", models=models, seconds=time.time() - start)
+    if folder:
+        model.save(folder)
+    return model
+
+
+def explained(mdata, model, **choices) -> None:
+    from tilegrn.tl._edges import edges
+
+    start = time.time()
+    edges(mdata, model, **choices)
+    record = mdata.uns["tilegrn"]["edges"]
+    say(
+        step="edges",
+        seconds=time.time() - start,
+        completeness=record["completeness"],
+        jaccard=[round(float(j), 3) for j in record["jaccard_top"]],
+        rows=len(record["network"]),
+        steps=record["steps"],
+    )
+
+
+def sim(seed: int, models: int, n_knockouts: int, folder: str | None) -> None:
+    from scipy.stats import spearmanr
+
+    import tilegrn as grn
+    from tilegrn.tl._network import evaluate_network
+    from tilegrn.tl._perturb import knockout
+
+    mdata = grn.datasets.simulate(seed=seed)
+    truth = mdata.uns["simulation"]
+    grn.pp.bin_peaks(mdata, truth["chrom_sizes"])
+    grn.pp.tss_distance(mdata, truth["tss"])
+    grn.pp.add_binding(mdata, truth["binding"])
+    grn.pp.split_cells(mdata, seed=0)
+    model = fitted(mdata, models, folder)
+    explained(mdata, model)
+    report(f"simulated, seed {seed}", evaluate_network(mdata, truth["edges"], max_cells=1000))
+    counts = truth["edges"]["source"].value_counts()
+    chosen = list(counts.index[:: max(1, len(counts) // n_knockouts)])[:n_knockouts]
+    names = np.array(mdata["rna"].var_names)
+    before = mdata["rna"].layers["true_rate"].mean(0)
+    rows = []
+    for tf in chosen:
+        after = grn.datasets.simulate(seed=seed, knockout={tf: 0.0})["rna"].layers["true_rate"].mean(0)
+        real = np.log2(after / before)
+        table = knockout(mdata, model, tf).set_index("target").loc[names]
+        hit = (np.abs(real) > 1e-6) & (names != tf)
+        for kind, column in (("model + direct", "log2_fold_change"), ("model", "model_log2_fold_change")):
+            got = table[column].to_numpy()[hit]
+            rows += [(tf, kind, int(hit.sum()), got[i], r) for i, r in enumerate(real[hit])]
+    frame = pd.DataFrame(rows, columns=["tf", "kind", "n", "predicted", "real"])
+    for kind, part in frame.groupby("kind"):
+        per = [spearmanr(p["predicted"], p["real"])[0] for _, p in part.groupby("tf") if len(p) > 4]
+        say(
+            step="knockout",
+            kind=kind,
+            tfs=len(chosen),
+            genes=len(part),
+            spearman_pooled=spearmanr(part["predicted"], part["real"])[0],
+            spearman_median_tf=float(np.median(per)),
+            sign_right=float((np.sign(part["predicted"]) == np.sign(part["real"])).mean()),
+            size_ratio=float(part["predicted"].abs().mean() / part["real"].abs().mean()),
+        )
+
+
+def cortex(models: int, folder: str | None) -> None:
+    import tilegrn as grn
+    from tilegrn.io._networks import read_network
+    from tilegrn.tl._network import evaluate_network
+
+    mdata = grn.io.read_h5mu(DATA / "multiome" / "mouse_cortex_mm10.h5mu")
+    grn.pp.intersect_cells(mdata)
+    grn.pp.bin_peaks(mdata, "mm10")
+    grn.pp.tss_distance(mdata, "mm10")
+    grn.pp.add_binding(mdata, pd.read_parquet(DATA / "multiome" / "mouse_cortex_mm10_promoter_binding.parquet"))
+    grn.pp.split_cells(mdata, by="sample", seed=0)
+    model = fitted(mdata, models, folder)
+    explained(mdata, model, indirect=True)
+    for name, file in (
+        ("TRRUST mouse", "trrust_mouse.tsv.gz"),
+        ("non-specific ChIP-seq", "mouse_nonspecific_chip.csv.gz"),
+    ):
+        truth = read_network(DATA / "networks" / file)
+        report(name, evaluate_network(mdata, truth, max_cells=1000, targets="truth"))
+
+
+def scale(n_genes: int = 20_000, n_tfs: int = 400, n_windows: int = 100_000) -> None:
+    """Sparse combination of factors of genome size: 75 windows within reach of a gene, 20 TFs bound per window."""
+    from scipy import sparse
+
+    from tilegrn.tl._support import Support, combine
+
+    rng = np.random.default_rng(0)
+    reach, bound = 75, 20
+    start = time.time()
+    first = np.sort(rng.integers(n_windows - reach, size=n_genes))
+    columns = (first[:, None] + np.arange(reach)).ravel()
+    bp = rng.integers(1, 1_000_000, size=columns.size).astype(np.float32)
+    distance = sparse.csr_matrix((bp, columns, np.arange(n_genes + 1) * reach), shape=(n_genes, n_windows))
+    by_window = sparse.csr_matrix(
+        (
+            rng.random(n_windows * bound).astype(np.float32) + 0.5,
+            rng.integers(n_tfs, size=n_windows * bound),
+            np.arange(n_windows + 1) * bound,
+        ),
+        shape=(n_windows, n_tfs),
+    )
+    by_window.sum_duplicates()
+    binding = sparse.csr_matrix(by_window.T)
+    binding.sort_indices()
+    say(step="made factors", seconds=time.time() - start, triplets=n_genes * reach * bound)
+    start = time.time()
+    support = Support(binding, distance, 25_000.0)
+    openness = rng.random(n_windows)
+    s = support.tf_gene(openness)
+    say(step="support", seconds=time.time() - start, shape=list(s.shape))
+    start = time.time()
+    code, loadings = rng.normal(size=(n_tfs, 32)), rng.normal(size=(32, n_genes))
+    attribution = (code @ loadings).astype(np.float32)
+    covariation = rng.normal(size=s.shape).astype(np.float32)
+    where = np.flatnonzero(s > 0)
+    score, _ = combine(attribution.ravel()[where], covariation.ravel()[where], s.ravel()[where])
+    best = where[np.argsort(-score, kind="stable")[:250_000]]
+    tf, gene = np.divmod(best, n_genes)
+    say(step="rank", seconds=time.time() - start, candidates=len(where))
+    start = time.time()
+    edge, *_ = support.windows(openness, tf, gene, 5)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    say(step="triplets", seconds=time.time() - start, edges=len(tf), triplets=len(edge), peak_gb=peak)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["sim", "cortex", "scale"])
+    parser.add_argument("--seed", type=int, default=4)
+    parser.add_argument("--models", type=int, default=2)
+    parser.add_argument("--knockouts", type=int, default=8)
+    parser.add_argument("--folder", help="keep the model here, and take it from here if it is there")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if args.what == "sim":
+        sim(args.seed, args.models, args.knockouts, args.folder)
+    elif args.what == "cortex":
+        cortex(args.models, args.folder)
+    else:
+        scale()
+
+
+if __name__ == "__main__":
+    main()
