@@ -91,7 +91,7 @@ def test_only_windows_with_peaks_are_scored(binned):
 
 
 def test_the_notebooks_own_table_gives_its_printed_rows(tmp_path):
-    """chr1:4496754-4497354 to Sox17 prints 0 and chr1:74542289-74542889 to Plcd4 prints 1; its TSS rows are 0 bp wide."""
+    """chr1:4496754-4497354 to Sox17 prints 0, chr1:74542289-74542889 to Plcd4 prints 1; the TSS rows are 0 bp wide."""
     (tmp_path / "tss.bed").write_text("chr1\t4497354\t4497354\tSox17\t.\t-\nchr1\t74542888\t74542888\tPlcd4\t.\t+\n")
     tss = grn.io.read_tss(tmp_path / "tss.bed")
     start, end = np.array([4496754, 74542289]), np.array([4497354, 74542889])

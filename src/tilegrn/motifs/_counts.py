@@ -39,7 +39,9 @@ class MotifCounts:
         return (self.counts.shape[0], self.counts.shape[1])
 
     def __repr__(self) -> str:
-        return f"MotifCounts: {self.shape[0]:,} intervals x {self.shape[1]:,} motifs, {int(self.counts.data.sum()):,} hits"
+        return (
+            f"MotifCounts: {self.shape[0]:,} intervals x {self.shape[1]:,} motifs, {int(self.counts.data.sum()):,} hits"
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Intervals x motif names as a DataFrame with sparse columns."""
