@@ -10,6 +10,7 @@ import pandas as pd
 
 from tilegrn import _check, _store
 from tilegrn import _keys as K
+from tilegrn._edges_table import edges
 from tilegrn._intervals import distance_pairs, sum_or_nearest
 from tilegrn._symbols import labelled, match_symbols
 from tilegrn._triplets import triplet_sums
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
-__all__ = ["Tensor", "binding", "peak_tg", "tensor", "window_tg", "windows"]
+__all__ = ["Tensor", "binding", "edges", "peak_tg", "tensor", "window_tg", "windows"]
 
 
 def windows(mdata: MuData, *, atac: str = "atac") -> pd.DataFrame:

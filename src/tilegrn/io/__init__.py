@@ -9,6 +9,7 @@ from tilegrn.io._h5mu import read_10x, read_h5mu, write_h5mu, write_zarr
 from tilegrn.io._homer import read_homer
 from tilegrn.io._homer_peaks import write_homer_peaks
 from tilegrn.io._motif_files import jaspar_motifs, read_motifs, write_motifs
+from tilegrn.io._networks import read_crispri, read_network, write_network
 from tilegrn.io._run_homer import run_homer
 from tilegrn.io._tss import read_tss
 
@@ -20,14 +21,17 @@ __all__ = [
     "load_model",
     "read_10x",
     "read_chrom_sizes",
+    "read_crispri",
     "read_h5mu",
     "read_homer",
     "read_motifs",
+    "read_network",
     "read_tss",
     "run_homer",
     "write_h5mu",
     "write_homer_peaks",
     "write_motifs",
+    "write_network",
     "write_zarr",
 ]
 

@@ -1,21 +1,30 @@
-"""Tools: potentials, the model, its predictions and what they are worth."""
+"""Tools: potentials, the model, its predictions and what they are worth, and the network."""
 
 from __future__ import annotations
 
 from tilegrn.tl._compatibility import Compatibility, compatibility
+from tilegrn.tl._edges import edges
 from tilegrn.tl._evaluate import scorecard
+from tilegrn.tl._network import NetworkScore, evaluate_network
+from tilegrn.tl._perturb import knockout
 from tilegrn.tl._potential import Potentials, potentials
 from tilegrn.tl._predict import predict
+from tilegrn.tl._regulons import regulons
 from tilegrn.tl._scorecard import Scorecard
 from tilegrn.tl._train import train
 
 __all__ = [
     "Compatibility",
+    "NetworkScore",
     "Potentials",
     "Scorecard",
     "compatibility",
+    "edges",
+    "evaluate_network",
+    "knockout",
     "potentials",
     "predict",
+    "regulons",
     "scorecard",
     "train",
 ]
