@@ -11,6 +11,9 @@ from tilegrn import _metrics as M
 from tilegrn.errors import InputError
 from tilegrn.tl import _baseline_data as D
 from tilegrn.tl import _baselines as B
+
+pytest.importorskip("torch")
+
 from tilegrn.tl._baseline_nets import NetConfig, fit_deepset, fit_mlp
 
 QUICK = NetConfig(hidden=16, rank=4, epochs=3, window_width=4)
