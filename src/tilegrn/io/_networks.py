@@ -99,6 +99,10 @@ def read_crispri(path: str | os.PathLike[str]) -> pd.DataFrame:
         CSV or TSV with a header, plain or gzipped. ``regulated`` holds 0/1, true/false or yes/no. Names as in the
         ENCODE and EPCrisprBenchmark tables (``chromStart, chromEnd, measuredGeneSymbol, Regulated``) are known.
 
+    Returns
+    -------
+    DataFrame with ``chrom``, ``start``, ``end`` (bp, half-open), ``gene`` and ``regulated`` (bool).
+
     Raises
     ------
     InputError

@@ -83,9 +83,15 @@ def edges(
         Best edges kept per group, and best windows per edge.
     layer
         Layer of the RNA counts; X by default.
+    seed
+        Of the cells drawn.
+    rna, atac, copy
+        As in :func:`tilegrn.pp.bin_peaks`.
 
-    Writes
-    ------
+    Returns
+    -------
+    ``None``, or the changed copy. Written are:
+
     ``mdata.uns["tilegrn"]["edges"]``
         ``network``: one row per TF -> TG and group, best first: ``group, source, target, cre`` (the window that carries
         most; empty for indirect edges), ``score`` (float32, above 0), ``sign`` (1 or -1), ``attribution`` (mean change

@@ -112,7 +112,9 @@ def evaluate_network(
     n_boot, seed
         Bootstrap over TFs.
     max_cells, layer
-        Of the baselines, see :func:`tilegrn.tl.baseline_network`.
+        Of the baselines: cells drawn to fit them, and the layer of the RNA counts.
+    rna, atac
+        Names of the modalities.
 
     Returns
     -------

@@ -84,6 +84,8 @@ def knockout(
         Layer of the RNA counts; X by default.
     batch_size
         Cells at a time.
+    rna, atac
+        Names of the modalities.
 
     Returns
     -------

@@ -61,8 +61,10 @@ def regulons(
     copy
         Work on a copy.
 
-    Writes
-    ------
+    Returns
+    -------
+    ``None``, or the changed copy. Written are:
+
     ``rna.obsm[key_added]``
         Cells x TFs, float32: t-values; above 0 where activated targets are high and repressed ones low.
     ``mdata.uns["tilegrn"]["regulons"]``
