@@ -79,5 +79,17 @@ grn.pl.predicted_vs_observed(mdata)
 plt.show()
 
 # %% [markdown]
-# The scores look low because the data are sparse: a cell shows about 96 genes. Counting noise alone bounds what any predictor
+# ## The network
+#
+# TF -> TG edges read off the model, per cell type. The binding table covers promoters only, so only edges through promoter windows have
+# support here. These are ranked hypotheses, not proven links.
+
+# %%
+# %%time
+grn.tl.edges(mdata, model, groupby="cell_type")
+edges = grn.get.edges(mdata)
+edges.head(10)
+
+# %% [markdown]
+# The scores of the predictions look low because the data are sparse: a cell shows about 96 genes. Counting noise alone bounds what any predictor
 # can reach; see [how predictions are judged](../judging.md).
