@@ -103,7 +103,7 @@ grn.get.edges(mdata).head()
 
 # %%
 truth = pd.read_csv(folder / "truth_edges.tsv", sep="\t")
-grn.tl.evaluate_network(mdata, truth)
+grn.tl.evaluate_network(mdata, truth, baselines=("correlation", "motif", "distance", "potential"))
 
 # %% [markdown]
 # ## Keep it
