@@ -43,13 +43,13 @@ def report(name: str, score) -> None:
     print(score.differences.round(3).to_string(), flush=True)
 
 
-def fitted(mdata, models: int, folder: str | None):
+def fitted(mdata, models: int, folder: str | None, max_epochs: int | None = None):
     import tilegrn as grn
 
     if folder and Path(folder).exists():
         return grn.io.load_model(folder)
     start = time.time()
-    model = grn.tl.train(mdata, n_models=models, seed=0, progress=False)
+    model = grn.tl.train(mdata, n_models=models, max_epochs=max_epochs, seed=0, progress=False)
     say(step="train", models=models, seconds=time.time() - start)
     if folder:
         model.save(folder)
@@ -72,21 +72,22 @@ def explained(mdata, model, **choices) -> None:
     )
 
 
-def sim(seed: int, models: int, n_knockouts: int, folder: str | None) -> None:
+def sim(seed: int, models: int, n_knockouts: int, folder: str | None, *, small: bool) -> None:
     from scipy.stats import spearmanr
 
     import tilegrn as grn
     from tilegrn.tl._network import evaluate_network
     from tilegrn.tl._perturb import knockout
 
-    mdata = grn.datasets.simulate(seed=seed)
+    size = {"n_cells": 1000, "n_genes": 300, "n_peaks": 1500, "n_tfs": 40} if small else {}
+    mdata = grn.datasets.simulate(seed=seed, **size)
     truth = mdata.uns["simulation"]
     grn.pp.bin_peaks(mdata, truth["chrom_sizes"])
     grn.pp.tss_distance(mdata, truth["tss"])
     grn.pp.add_binding(mdata, truth["binding"])
     grn.pp.split_cells(mdata, seed=0)
-    model = fitted(mdata, models, folder)
-    explained(mdata, model)
+    model = fitted(mdata, models, folder, max_epochs=6 if small else None)
+    explained(mdata, model, max_cells=128)
     report(f"simulated, seed {seed}", evaluate_network(mdata, truth["edges"], max_cells=1000))
     counts = truth["edges"]["source"].value_counts()
     chosen = list(counts.index[:: max(1, len(counts) // n_knockouts)])[:n_knockouts]
@@ -94,7 +95,7 @@ def sim(seed: int, models: int, n_knockouts: int, folder: str | None) -> None:
     before = mdata["rna"].layers["true_rate"].mean(0)
     rows = []
     for tf in chosen:
-        after = grn.datasets.simulate(seed=seed, knockout={tf: 0.0})["rna"].layers["true_rate"].mean(0)
+        after = grn.datasets.simulate(seed=seed, knockout={tf: 0.0}, **size)["rna"].layers["true_rate"].mean(0)
         real = np.log2(after / before)
         table = knockout(mdata, model, tf).set_index("target").loc[names]
         hit = (np.abs(real) > 1e-6) & (names != tf)
@@ -188,11 +189,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("--models", type=int, default=2)
     parser.add_argument("--knockouts", type=int, default=8)
+    parser.add_argument("--small", action="store_true", help="a simulation and a training of some seconds")
     parser.add_argument("--folder", help="keep the model here, and take it from here if it is there")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     if args.what == "sim":
-        sim(args.seed, args.models, args.knockouts, args.folder)
+        sim(args.seed, args.models, args.knockouts, args.folder, small=args.small)
     elif args.what == "cortex":
         cortex(args.models, args.folder)
     else:

@@ -43,7 +43,7 @@ def edges(
     cells: str | Sequence[str] | NDArray[np.bool_] | None = None,
     per_cell: bool = False,
     indirect: bool = False,
-    max_cells: int = 256,
+    max_cells: int = 128,
     max_edges: int = 250_000,
     max_cres: int = 5,
     layer: str | None = None,
