@@ -73,8 +73,8 @@ types: $(VENV)/.dev  ## mypy, strict
 
 .PHONY: docs
 docs: $(VENV)/.doc  ## the documentation, into docs/_build
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
-	@echo "Open docs/_build/index.html"
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
 
 .PHONY: notebooks
 notebooks: $(VENV)/.doc  ## run the notebooks anew and keep their outputs
