@@ -28,7 +28,7 @@ class GroupEdges:
     score: NDArray[np.float32]
     sign: NDArray[np.int8]
     attribution: NDArray[np.float32]
-    covariation: NDArray[np.float32]
+    direct_effect: NDArray[np.float32]
     support: NDArray[np.float32]
     stability: NDArray[np.float32]
     rank_sd: NDArray[np.float32]
@@ -81,7 +81,7 @@ def edge_tables(
             "sign": sign,
             "stability": of_edges("stability"),
             "attribution": of_edges("attribution"),
-            "covariation": of_edges("covariation"),
+            "direct_effect": of_edges("direct_effect"),
             "support": support,
             "kind": labelled((support <= 0).astype(np.int64), ["direct", "indirect"]),
             "n_cres": np.bincount(edge, minlength=len(tf)).astype(np.int32),

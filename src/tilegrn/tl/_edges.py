@@ -14,6 +14,7 @@ from tilegrn import _keys as K
 from tilegrn._potential import rows_of
 from tilegrn.errors import InputError
 from tilegrn.tl._covariation import conditional_covariation
+from tilegrn.tl._direct_effects import fit_direct_effects
 from tilegrn.tl._edge_tables import GroupEdges, GroupTriplets, edge_tables
 from tilegrn.tl._inputs import cell_data, read_source
 from tilegrn.tl._support import Support, combine, jaccard, ranks, support_of
@@ -57,10 +58,10 @@ def edges(
     Three sources of evidence are combined, because each alone misleads. *Attribution* says how much the predicted log
     rate of a TG changes on the way from "no TF expressed" to the cell as it is, and how much of that each TF carries
     (integrated gradients; in closed form for the cis head). It sees all that the model sees, but the model shares
-    credit among TFs that go together. *Co-variation* says how the TG goes with the TF when all other TFs and the depth
-    are held (ridge regression over all cells), which tells such TFs apart, but is linear and noisy. *Support* says
-    whether the TF can act there: the sum over the windows within reach of binding x accessibility x
-    :math:`e^{-d/decay}`, the factorised TF x window x TG term without the TF's expression.
+    credit among TFs that go together. *Support* says whether the TF can act there: the sum over the windows within
+    reach of binding x accessibility x :math:`e^{-d/decay}`, the factorised TF x window x TG term without the TF's
+    expression. *Direct effects* are coefficients of the TG on all TFs at once, over all cells, shrunk towards what
+    support allows and towards the TF's own mode (activator or repressor): they tell TFs apart that go together.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def edges(
     ``mdata.uns["tilegrn"]["edges"]``
         ``network``: one row per TF -> TG and group, best first: ``group, source, target, cre`` (the window that carries
         most; empty for indirect edges), ``score`` (float32, above 0), ``sign`` (1 or -1), ``attribution`` (mean change
-        of the log rate), ``covariation``, ``support``, ``n_cres``, ``kind``, ``stability``, ``rank_sd``;
+        of the log rate), ``direct_effect``, ``support``, ``n_cres``, ``kind``, ``stability``, ``rank_sd``;
         ``triplets``: one row per TF -> window -> TG: ``group, source, target, cre, score, sign, stability,
         attribution, distance`` (bp); scores and attributions of direct edges add up to the edge's where no window was
         cut by ``max_cres``.
@@ -113,9 +114,10 @@ def edges(
 
     Notes
     -----
-    With :math:`A_{tg}` the attribution and :math:`C_{tg}` the co-variation, each divided by its root mean square over
-    the candidates, the evidence is :math:`E = A + 2 C`; its sign is the sign of the edge. The score of a direct edge is
-    :math:`|E_{tg}| \cdot S_{tg}`, :math:`S_{tg}` the support; windows share it as they share the support.
+    With :math:`A` the attribution, :math:`S` the support and :math:`\beta` the direct effect of a pair, and
+    :math:`\|x\|` the root mean square over the candidates, the evidence for a direct edge is
+    :math:`A S / \|A S\| + 2 \beta / \|\beta\|`; its size is the score, its sign the sign of the edge. Windows share the
+    score as they share the support.
     *Stability* is the share of the networks that agree on the sign and hold the edge among their own best: as many as
     those down to this edge, at least as many as ``jaccard_top`` compares. None of this proves a causal link: it ranks
     hypotheses for an experiment.
@@ -140,7 +142,7 @@ def edges(
             "Run grn.pp.add_binding(mdata, table) or grn.pp.homer_binding(mdata, fasta, motifs) to tell direct ones."
         )
         warnings.warn(msg, UserWarning, stacklevel=2)
-    covariation = _covariation(model, source)
+    direct = _direct(model, source, support)
     rng = np.random.default_rng(seed)
     tables, triplets, overlaps, errors = [], [], [], []
     undo = [frozen(net) for net in model.networks]
@@ -155,7 +157,7 @@ def edges(
             errors.append(max(f.error for f in found))
             openness = _openness(source, model, data, rows)
             made = _group_edges(
-                model, found, support, covariation, openness, indirect=indirect or support is None, max_edges=max_edges
+                model, found, support, direct, openness, indirect=indirect or support is None, max_edges=max_edges
             )
             tables.append((name, made))
             overlaps.append(made.jaccard)
@@ -237,16 +239,27 @@ def _groups(
     return {str(g): rows[labels == g] for g in np.unique(labels)}
 
 
-def _covariation(model: GRNModel, source: Source) -> NDArray[np.float32]:
-    """Conditional co-variation over all cells, TFs x genes of the model; 0 where the sample lacks one."""
+def _direct(model: GRNModel, source: Source, support: Support | None) -> NDArray[np.float32]:
+    """Direct effects fitted to all cells, TFs x genes of the model; 0 where the sample lacks one.
+
+    Without any support: co-variation given the other TFs.
+    """
     v = model.vocabulary
     place = {g: i for i, g in enumerate(source.genes)}
     tfs, genes = (np.array([place.get(n, -1) for n in names], dtype=np.int64) for names in (v.tfs, v.genes))
     out = np.zeros((len(tfs), len(genes)), dtype=np.float32)
     rows, columns = np.flatnonzero(tfs >= 0), np.flatnonzero(genes >= 0)
-    if len(rows) and len(columns) and len(source.cells) > 1:
+    if not (len(rows) and len(columns) and len(source.cells) > 1):
+        return out
+    if support is None:
         found = conditional_covariation(source.counts, tfs[rows], genes[columns], depth=source.depth)
-        out[np.ix_(rows, columns)] = found
+    else:
+        data = cell_data(source, v, model.preparation, model.config)
+        openness = np.asarray(data.windows.mean(axis=0), dtype=np.float64).ravel()
+        weight = support.tf_gene(openness)[np.ix_(rows, columns)]
+        size = np.maximum(data.size_factor.astype(np.float64), 1e-3)
+        found = fit_direct_effects(source.counts, size, tfs[rows], genes[columns], weight).effect
+    out[np.ix_(rows, columns)] = found
     return out
 
 
@@ -261,7 +274,7 @@ def _group_edges(
     model: GRNModel,
     found: list[Attribution],
     support: Support | None,
-    covariation: NDArray[np.float32],
+    direct: NDArray[np.float32],
     openness: NDArray[np.float64],
     *,
     indirect: bool,
@@ -277,8 +290,8 @@ def _group_edges(
     allowed[known, target[known]] = False
     where = np.flatnonzero(allowed)
     own_support = np.zeros(len(where), dtype=np.float32) if weight is None else weight.ravel()[where]
-    moving = covariation.ravel()[where]
-    score, signs = combine(mean.ravel()[where], moving, own_support)
+    effect = direct.ravel()[where]
+    score, signs = combine(mean.ravel()[where], effect, own_support)
     order = np.argsort(-score, kind="stable")[: min(max_edges, int((score > 0).sum()))]
     best = where[order]
     each = [t.ravel()[where] for t in total]
@@ -287,7 +300,7 @@ def _group_edges(
     spread = stability.copy()
     overlap = np.nan
     if len(found) > 1:
-        judged = [combine(e, moving, own_support) for e in each]
+        judged = [combine(e, effect, own_support) for e in each]
         places = [ranks(s) for s, _ in judged]
         top = min(TOP, max(1, len(where) // 10))
         reach = np.maximum(top, np.arange(1, len(order) + 1))
@@ -302,7 +315,7 @@ def _group_edges(
         score[order].astype(np.float32),
         sign,
         mean.ravel()[best].astype(np.float32),
-        moving[order],
+        effect[order],
         own_support[order].astype(np.float32),
         stability,
         spread,

@@ -150,23 +150,25 @@ def _own_binding(
 
 
 WEIGHT = 2.0
-"""Of the co-variation beside the attribution, each over its root mean square. Chosen on one simulation, see docs."""
+"""Of the direct effect beside the attribution, each over its root mean square. Chosen on one simulation, see docs."""
 
 
 def combine(
-    attribution: NDArray[np.float32], covariation: NDArray[np.float32], support: NDArray[np.float32]
+    attribution: NDArray[np.float32], direct: NDArray[np.float32], support: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-    """Return scores and signs of pairs: evidence (attribution and co-variation added up) times support.
+    """Return scores and signs of pairs: attribution times support, and the direct effect, added up.
 
-    Pairs without support come after all that have some, in the order of their evidence.
+    Pairs without support come after all that have some, in the order of their attribution and effect.
     """
-    evidence = _scaled(attribution) + WEIGHT * _scaled(covariation)
-    size = np.abs(evidence)
-    score = size * support
     lone = support <= 0
-    if lone.any() and size[lone].max() > 0:
+    weighed = np.where(lone, np.float32(0), attribution * support)
+    evidence = _scaled(weighed) + WEIGHT * _scaled(direct)
+    score = np.abs(evidence)
+    if lone.any():
+        rest = _scaled(attribution[lone]) + WEIGHT * _scaled(direct[lone])
+        evidence[lone] = rest
         floor = score[~lone & (score > 0)].min(initial=np.float32(1.0))
-        score = np.where(lone, size / size[lone].max() * floor * np.float32(0.5), score)
+        score[lone] = np.abs(rest) / max(float(np.abs(rest).max()), 1e-30) * floor * np.float32(0.5)
     return np.asarray(score, dtype=np.float32), np.where(evidence < 0, -1, 1).astype(np.int8)
 
 
