@@ -93,6 +93,17 @@ def test_a_split_is_drawn_and_written_when_there_is_none():
     assert set(mdata.obs["split"]) == {"train", "val", "test"}
 
 
+def test_without_a_split_every_cell_trains():
+    mdata = ready()
+    before = mdata.obs["split"].copy()
+    model = train(mdata, split=None, **QUICK)
+    assert model.record["n_train"] == mdata.n_obs
+    assert model.record["history"][0]["val_loss"] == []
+    assert (mdata.obs["split"] == before).all()
+    predict(mdata, model)
+    assert np.isfinite(mdata["rna"].layers["predicted"]).all()
+
+
 def test_record_says_what_was_done(trained):
     mdata, model = trained
     record = mdata.uns["tilegrn"]["train"]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tilegrn.model.batches import Batch, BatchMaker, CellData
 from tilegrn.model.loss import cell_loss, gene_loss
+from tilegrn.model.schedule import one_cycle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -259,12 +260,7 @@ class _Training(pl.LightningModule):
             betas=(0.9, 0.99),
             fused=True,
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            cfg.learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=cfg.warmup,
-        )
+        schedule = one_cycle(optimiser, cfg.learning_rate, int(self.trainer.estimated_stepping_batches), cfg.warmup)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from tilegrn.model.loss import poisson_nll
+from tilegrn.model.schedule import one_cycle
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -130,7 +131,7 @@ def _fit(
         lr=config.learning_rate,
         fused=True,
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=steps, pct_start=0.2)
+    schedule = one_cycle(optimiser, config.learning_rate, steps, 0.2)
     net.train()
     for epoch in tqdm(range(config.max_epochs), desc="Teacher", unit="epoch", disable=not progress):
         rng = np.random.default_rng([seed, 7, epoch])

@@ -38,7 +38,7 @@ def train(
     rna: str = "rna",
     atac: str = "atac",
     layer: str | None = None,
-    split: str = K.SPLIT,
+    split: str | None = K.SPLIT,
     sample: str | None = None,
     exclude_chromosomes: Sequence[str] = (),
     n_models: int = 1,
@@ -69,7 +69,8 @@ def train(
     layer
         Layer of the RNA with the counts; ``X`` by default.
     split
-        Column of ``mdata.obs`` with ``train``, ``val`` and ``test``.
+        Column of ``mdata.obs`` with ``train``, ``val`` and ``test``. None trains on every cell, for a model to use on
+        other samples: nothing here can then judge it.
     sample
         Column of ``mdata.obs`` with the sample of each cell; it is checked and counted in the record.
     exclude_chromosomes
@@ -150,7 +151,7 @@ def train(
     record = _record(source, vocabulary, cfg, histories, label, samples, seed, time.monotonic() - started)
     model = GRNModel(vocabulary, cfg, preparation, networks, record)
     for m, (lab, drawn) in zip(many, labels, strict=True):
-        if drawn:
+        if drawn and split is not None:
             _store.put_split(m, m.mod[rna].obs_names, lab, split, {"by": "cells", "seed": int(seed)})
         _store.put_record(m, K.REC_TRAIN, _flat(record))
     return model
@@ -160,8 +161,10 @@ def _log() -> logging.Logger:
     return logging.getLogger(__name__)
 
 
-def _labels(mdata: MuData, rna: str, atac: str, split: str, seed: int) -> tuple[NDArray[np.object_], bool]:
+def _labels(mdata: MuData, rna: str, atac: str, split: str | None, seed: int) -> tuple[NDArray[np.object_], bool]:
     cells = _check.paired(mdata, rna, atac)[0].obs_names
+    if split is None:
+        return np.full(len(cells), K.TRAIN, dtype=object), False
     labels = _store.split_labels(mdata, cells, split)
     if labels is not None:
         return labels, False
