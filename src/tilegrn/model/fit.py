@@ -320,6 +320,7 @@ def fit_network(
             enable_checkpointing=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            limit_val_batches=0 if module.val_maker is None else 1.0,
             default_root_dir=folder,
             use_distributed_sampler=False,
         )
