@@ -118,3 +118,11 @@ def test_bad_arguments(binned, change, match):
 def test_before_bin_peaks():
     with pytest.raises(grn.errors.MissingStepError, match=r"Run grn\.pp\.bin_peaks"):
         grn.pp.tss_distance(small(), TSS)
+
+
+def test_the_record_names_the_table_without_its_folder(binned, tmp_path):
+    (tmp_path / "mine.bed").write_text("chr1\t3000\t3001\tG1\t0\t+\n")
+    with pytest.warns(UserWarning, match="no TSS"):
+        grn.pp.tss_distance(binned, tmp_path / "mine.bed")
+    assert binned.uns["tilegrn"]["tss"]["origin"] == "mine.bed"
+    assert len(binned.uns["tilegrn"]["tss"]["sha256"]) == 64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,8 +20,6 @@ from tilegrn.io._peaks import match_chroms
 from tilegrn.io._tss import read_tss
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
     from mudata import MuData
     from numpy.typing import NDArray
@@ -214,7 +213,7 @@ def tss_distance(
             "anchor": anchor,
             "multiple": multiple,
             "sha256": str(table.attrs.get("sha256", "")),
-            "origin": str(table.attrs.get("origin", "")),
+            "origin": Path(str(table.attrs.get("origin", ""))).name,  # a name, not a path of this machine
             "grid": grid.fingerprint,
         },
     )
