@@ -271,7 +271,8 @@ def test_demo_and_run_leave_the_whole_result(tmp_path, capsys):
     assert cli.main([*words, "--max-epochs", "2", "--threads", "1"]) == cli.OK
     assert _outputs.file_record(data / "multiome.h5mu") == before
     again = read_h5mu(other / "annotated.h5mu")
-    np.testing.assert_allclose(again["rna"].layers["predicted"], mdata["rna"].layers["predicted"], atol=1e-5)
+    # Sums of threads and vector lanes differ in the last bits, and two epochs of training spread them.
+    np.testing.assert_allclose(again["rna"].layers["predicted"], mdata["rna"].layers["predicted"], atol=1e-3)
     for path in (out, out / "model", out / "annotated.h5mu"):
         assert cli.main(["info", str(path)]) == cli.OK
     assert "result of a run" in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tilegrn.tl._compatibility import Compatibility, compatibility
 from tilegrn.tl._edges import edges
 from tilegrn.tl._evaluate import scorecard
+from tilegrn.tl._links import LinkScore, links
 from tilegrn.tl._network import NetworkScore, evaluate_network
 from tilegrn.tl._perturb import knockout
 from tilegrn.tl._potential import Potentials, potentials
@@ -15,6 +16,7 @@ from tilegrn.tl._train import train
 
 __all__ = [
     "Compatibility",
+    "LinkScore",
     "NetworkScore",
     "Potentials",
     "Scorecard",
@@ -22,6 +24,7 @@ __all__ = [
     "edges",
     "evaluate_network",
     "knockout",
+    "links",
     "potentials",
     "predict",
     "regulons",

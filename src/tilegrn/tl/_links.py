@@ -47,14 +47,16 @@ def links(
         Column of ``obs``: accessibility per group.
     layer
         Layer of the RNA counts.
+    rna, atac
+        Names of the modalities.
 
     Returns
     -------
     DataFrame ``group, cre, target, score, sign, effect, accessibility, distance``, best first within a group.
     ``effect`` is what the open window adds to the log rate in the cis head, averaged over the networks;
     ``accessibility`` the mean scaled accessibility of the window in the group; ``distance`` in bp; ``score`` =
-    accessibility x exp(-distance /
-    decay) x the cis head's weight of the pair (its sigmoid attention, between 0 and the number of heads).
+    accessibility x exp(-distance / decay) x the cis head's weight of the
+    pair (its sigmoid attention, between 0 and the number of heads).
 
     Raises
     ------
