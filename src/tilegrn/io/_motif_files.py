@@ -158,7 +158,7 @@ def jaspar_motifs(
         "species": [str(species)] if species is not None else None,
     }
     found: list[Any] = []
-    with warnings.catch_warnings():
+    with contextlib.closing(database.conn), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Zero motifs returned")
         for name in [None] if names is None else names:
             if name is not None and re.fullmatch(r"[A-Z]{2}\d{4}(\.\d+)?", name):
