@@ -92,4 +92,4 @@ edges.head(10)
 
 # %% [markdown]
 # The scores of the predictions look low because the data are sparse: a cell shows about 96 genes. Counting noise alone bounds what any predictor
-# can reach; see [how predictions are judged](../judging.md).
+# can reach; see [how predictions are judged](../docs/judging.md).
