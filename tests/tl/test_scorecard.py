@@ -302,6 +302,7 @@ def test_bad_input_names_what_mends_it(spoil, options, error, words):
 
 @pytest.mark.slow
 def test_every_baseline_is_judged():
+    pytest.importorskip("torch")
     pytest.importorskip("lightgbm")
     card = grn.tl.scorecard(judged(), baselines=BASELINES, n_bootstrap=100)
     table = card.table.set_index("method")
