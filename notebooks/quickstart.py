@@ -92,20 +92,6 @@ grn.pl.predicted_vs_observed(mdata)
 plt.show()
 
 # %% [markdown]
-# ## The network
-#
-# `edges` reads TF -> TG edges off the model, with the window that carries most of each. Here the truth is known, so the ranking can be
-# judged against it, beside simple networks on the same candidates.
-
-# %%
-grn.tl.edges(mdata, model)
-grn.get.edges(mdata).head()
-
-# %%
-truth = pd.read_csv(folder / "truth_edges.tsv", sep="\t")
-grn.tl.evaluate_network(mdata, truth, baselines=("correlation", "motif", "distance", "potential"))
-
-# %% [markdown]
 # ## Keep it
 #
 # The MuData keeps all matrices, the folder the weights (safetensors) and the names of genes, TFs and windows (JSON).
