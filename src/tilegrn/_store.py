@@ -53,13 +53,6 @@ def put_record(mdata: MuData, step: str, record: Mapping[str, Any]) -> None:
         mdata.uns[K.UNS] = {**mdata.uns.get(K.UNS, {}), "schema": K.SCHEMA, step: dict(record)}
 
 
-def drop_record(mdata: MuData, step: str) -> None:
-    """Remove the record of a step, if there is one."""
-    if K.UNS in mdata.uns:
-        with _writing():
-            mdata.uns[K.UNS] = {k: v for k, v in mdata.uns[K.UNS].items() if k != step}
-
-
 def has_record(mdata: MuData, step: str) -> bool:
     """Tell whether a step has left its record."""
     return step in mdata.uns.get(K.UNS, {})
