@@ -16,6 +16,7 @@ from tests.tl._networked import networked, trained  # noqa: E402
 from tilegrn._edges_table import edges as get_edges  # noqa: E402
 from tilegrn.errors import InputError, MissingStepError  # noqa: E402
 from tilegrn.model.gates import gated  # noqa: E402
+from tilegrn.model.grn_model import GRNModel  # noqa: E402
 from tilegrn.tl import _attribution as A  # noqa: E402
 from tilegrn.tl._covariation import conditional_covariation  # noqa: E402
 from tilegrn.tl._edges import edges  # noqa: E402
@@ -50,6 +51,21 @@ def test_attributions_add_up_to_the_change_that_prediction_shows():
     assert np.abs(change[plain]).max() > 1e-3
     assert np.abs(total - change[plain]).sum() < 0.01 * np.abs(change[plain]).sum()
     assert found.error < 0.01
+
+
+def test_attributions_add_up_where_windows_are_thinned():
+    """The path changes TFs only: accessibility components stay those of all windows, whatever tokens are left."""
+    mdata, model = trained()
+    few = GRNModel(
+        model.vocabulary,
+        dataclasses.replace(model.config, max_windows=2),
+        model.preparation,
+        model.networks,
+        model.record,
+    )
+    data = _data(mdata, few)
+    assert np.diff(data.windows.indptr).mean() > 2
+    assert _explained(few, data).error < 0.01
 
 
 def test_cis_attribution_equals_brute_force_integration():

@@ -23,7 +23,7 @@ def pool_tokens(
     present
         Cells x tokens, 1 for a token and 0 for padding; between them for a token that is partly there.
     softmax
-        Average with softmax weights instead; the number of tokens is lost.
+        Average with softmax weights (times ``present``) instead; the number of tokens is lost.
     gain, offset
         Scale of the sum. It stays linear in the number of tokens while few, and bounded when many.
 
@@ -34,8 +34,10 @@ def pool_tokens(
     """
     logits = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
     if softmax:
-        gone = present[:, None, None, :] == 0
-        weights = torch.softmax(logits.masked_fill(gone, -1e9), dim=-1).masked_fill(gone, 0.0)
+        gone = present == 0
+        share = present.masked_fill(gone, 1.0).log()[:, None, None, :]
+        gone = gone[:, None, None, :]
+        weights = torch.softmax((logits + share).masked_fill(gone, -1e9), dim=-1).masked_fill(gone, 0.0)
         return weights @ value
     weights = torch.sigmoid(logits) * present[:, None, None, :]
     return weights @ value * (gain / (present.sum(1) + offset))[:, None, None, None]

@@ -22,7 +22,7 @@ __all__ = ["gated"]
 
 
 def gated(
-    batch: Batch, preparation: Preparation, config: ModelConfig, *, tf_gate: Tensor, window_gate: Tensor
+    batch: Batch, preparation: Preparation, config: ModelConfig, *, tf_gate: Tensor, window_gate: Tensor | None = None
 ) -> Batch:
     """Apply gates to a batch; the result depends on them differentiably.
 
@@ -30,23 +30,23 @@ def gated(
     ----------
     batch
         From :meth:`tilegrn.model.batches.BatchMaker.evaluate`. Cells with more open windows than ``config.max_windows``
-        are thinned there; raise it to have a token for every window.
+        are thinned there; to gate windows, raise it so that every window has a token.
     preparation, config
         Of the model.
     tf_gate, window_gate
         Shapes of ``batch.tf_token`` and ``batch.window_token``, values in [0, 1]; those of padding do not matter.
+        Without ``window_gate`` all that comes from windows stays as it is, thinned or not.
     """
     cells, n_tfs = batch.tf_dense.shape
     tf_there = (batch.tf_token < n_tfs).to(tf_gate.dtype) * tf_gate
     dense_gate = torch.ones(cells, n_tfs + 1, dtype=tf_gate.dtype, device=tf_gate.device)
     dense_gate = dense_gate.scatter(1, batch.tf_token, tf_gate)[:, :n_tfs]
-    n_used = len(batch.used)
-    window_there = (batch.window_token < n_used).to(window_gate.dtype) * window_gate
+    batch = replace(batch, tf_present=tf_there, tf_value=batch.tf_value * tf_gate, tf_dense=batch.tf_dense * dense_gate)
+    if window_gate is None:
+        return batch
+    window_there = (batch.window_token < len(batch.used)).to(window_gate.dtype) * window_gate
     return replace(
         batch,
-        tf_present=tf_there,
-        tf_value=batch.tf_value * tf_gate,
-        tf_dense=batch.tf_dense * dense_gate,
         window_present=window_there,
         window_value=batch.window_value * window_gate,
         components=_components(batch, preparation, config, window_there),
@@ -64,9 +64,10 @@ def _components(batch: Batch, preparation: Preparation, config: ModelConfig, gat
     idf = torch.from_numpy(found.idf[used]).to(gate)
     loadings = torch.from_numpy(found.loadings[used, :n]).to(gate)
     token = batch.window_token.clamp_max(len(used) - 1)
-    weight = gate * idf[token]
-    norm = weight.square().sum(1, keepdim=True).clamp_min(1e-16).sqrt()
-    raw = torch.einsum("cn,cnk->ck", weight / norm, loadings[token])
+    weight = idf[token]
+    # The gate enters the norm once, not squared: the same for 0 and 1, and no jump where all windows close together.
+    norm = (gate * weight.square()).sum(1, keepdim=True).clamp_min(1e-16).sqrt()
+    raw = torch.einsum("cn,cnk->ck", gate * weight / norm, loadings[token])
     center = torch.from_numpy(found.center[:n]).to(gate)
     scale = torch.from_numpy(found.scale[:n]).to(gate)
     return (raw - center) / scale
