@@ -9,6 +9,7 @@ import pytest
 import tilegrn as grn
 from tests._small import small
 from tilegrn._mudata import quiet_update
+from tilegrn._splits import draw_split
 
 
 def shuffled(drop_rna=(), drop_atac=()):
@@ -66,6 +67,12 @@ def test_split_by_cells_is_seeded_and_sized():
         grn.pp.split_cells(mdata, test=0.25, val=0.15, seed=seed)
     assert a.obs["split"].value_counts().to_dict() == {"train": 36, "test": 15, "val": 9}
     assert list(a.obs["split"]) == list(b.obs["split"]) != list(c.obs["split"])
+
+
+@pytest.mark.parametrize(("n_cells", "test", "val"), [(100, 20, 10), (6968, 1000, 400), (100_000, 5000, 2500)])
+def test_default_split_gives_away_no_more_cells_than_judging_needs(n_cells, test, val):
+    labels = draw_split(n_cells)
+    assert ((labels == "test").sum(), (labels == "val").sum()) == (test, val)
 
 
 def test_split_by_groups_holds_them_out_whole():

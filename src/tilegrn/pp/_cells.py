@@ -112,8 +112,8 @@ def split_cells(
     mdata: MuData,
     by: str | None = None,
     *,
-    test: float = 0.2,
-    val: float = 0.1,
+    test: float | None = None,
+    val: float | None = None,
     test_groups: Sequence[str] | None = None,
     val_groups: Sequence[str] | None = None,
     seed: int = 0,
@@ -131,7 +131,8 @@ def split_cells(
     by
         Column of ``obs`` (library, donor, sample) whose groups are held out whole; None splits by cells.
     test, val
-        Fractions of cells.
+        Fractions of cells. By default 1,000 cells are for the test, at most a fifth and at least a twentieth of all
+        (with ``by``: groups that hold a fifth), and 400 for validation, at most a tenth and at least a fortieth.
     test_groups, val_groups
         Groups of ``by`` to hold out; drawn from ``seed`` when None (validation cells are then drawn from the rest).
     seed
@@ -166,7 +167,6 @@ def split_cells(
             val=val,
             seed=seed,
         )
-    _store.put_split(
-        mdata, adata.obs_names, labels, key_added, {"by": by or "", "seed": seed, "test": test, "val": val}
-    )
+    held = {part: float((labels == part).mean()) for part in (K.TEST, K.VAL)}
+    _store.put_split(mdata, adata.obs_names, labels, key_added, {"by": by or "", "seed": seed, **held})
     return mdata if copy else None
