@@ -66,6 +66,32 @@ def test_expected_log1p_keeps_nan():
     assert np.isfinite(got[0, [0, 2]]).all()
 
 
+def test_variance_log1p_equals_the_sum_over_counts():
+    def brute(mean, size):
+        k = np.arange(0, int(mean + 40 * np.sqrt(mean) + 60))
+        weight, value = stats.poisson.pmf(k, mean), np.log1p(k / size)
+        return (weight * (value - weight @ value) ** 2).sum()
+
+    exact = np.array([[brute(m, s) for m in MEANS] for s in SIZE])
+    got = M.variance_log1p(MEANS / SIZE[:, None], SIZE)
+    assert got.dtype == np.float64
+    np.testing.assert_allclose(got, exact, rtol=1e-6, atol=1e-14)
+
+
+def test_variance_log1p_is_the_same_in_any_slice_and_keeps_nan():
+    rng = np.random.default_rng(0)
+    rate = np.exp(rng.normal(-1, 3, size=(40, 30)))
+    rate[3, 4] = np.nan
+    size = np.exp(rng.normal(0, 1, 40))
+    whole = M.variance_log1p(rate, size)
+    assert np.isnan(whole[3, 4])
+    assert np.isnan(whole).sum() == 1
+    np.testing.assert_array_equal(M.variance_log1p(rate[5:9], size[5:9]), whole[5:9])
+    np.testing.assert_array_equal(M.variance_log1p(rate[:, 3:7], size), whole[:, 3:7])
+    np.testing.assert_array_equal(M.variance_log1p(rate.reshape(40, 5, 6), size).reshape(40, 30), whole)
+    assert M.variance_log1p(np.zeros((0, 4)), []).shape == (0, 4)
+
+
 def test_expected_log1p_of_no_cells_or_genes():
     assert M.expected_log1p(np.zeros((0, 4)), []).shape == (0, 4)
     assert M.expected_log1p(np.zeros((3, 0)), np.ones(3)).shape == (3, 0)

@@ -16,6 +16,8 @@ import numpy as np
 from scipy import sparse
 from scipy.stats import rankdata
 
+from tilegrn._poisson import expected_log1p, implied_mean, variance_log1p
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -35,12 +37,8 @@ __all__ = [
     "poisson_deviance",
     "size_factors",
     "spearman",
+    "variance_log1p",
 ]
-
-# Largest Poisson mean of each class of entries, and the number of series terms that leaves an error below 1e-10.
-_SERIES = ((0.25, 8), (1.0, 14), (4.0, 27), (16.0, 56), (64.0, 135), (128.0, 226))
-_BLOCK = 1 << 17
-"""Entries worked on at once: small enough for the cache."""
 
 
 def size_factors(depth: ArrayLike, reference: ArrayLike | None = None) -> Float:
@@ -70,131 +68,6 @@ def normalised_log1p(counts: sparse.spmatrix, size_factor: ArrayLike) -> sparse.
     out = sparse.csr_matrix(counts, dtype=np.float64, copy=True)
     sf = np.asarray(size_factor, dtype=np.float64)
     out.data = np.log1p(out.data / np.repeat(sf, np.diff(out.indptr)))
-    return out
-
-
-def _horner(mean: Float, table: Float, out: Float) -> None:
-    """``out = sum_k table[..., k] mean^k / k! * exp(-mean)``; the table's leading axes broadcast against ``mean``."""
-    n = table.shape[-1]
-    out[...] = table[..., n - 1]
-    for k in range(n - 1, 0, -1):
-        out *= mean
-        out *= 1.0 / k
-        out += table[..., k - 1]
-    out *= np.exp(-mean)
-
-
-def _asymptotic(mean: Float, s: Float) -> Float:
-    """Return expected ``log1p(K / s)`` for large means: Taylor at the mean, Poisson moments up to the eighth."""
-    x = 1.0 / (s + mean)
-    m = mean
-    moments = (
-        m,
-        m,
-        m * (3 * m + 1),
-        m * (10 * m + 1),
-        m * (15 * m**2 + 25 * m + 1),
-        m * (105 * m**2 + 56 * m + 1),
-        m * (105 * m**3 + 490 * m**2 + 119 * m + 1),
-    )
-    out = np.log1p(mean / s)
-    for order, moment in enumerate(moments, start=2):
-        out += (-1.0) ** (order - 1) / order * moment * x**order
-    return cast("Float", out)
-
-
-def expected_log1p(rate: ArrayLike, size_factor: ArrayLike) -> NDArray[np.float32]:
-    """Return the expected ``log1p(K / size factor)`` of a Poisson count K with mean ``rate * size factor``.
-
-    This is the unit of ``rna.layers["predicted"]``. Exact to about 1e-7: the power series of the expectation for means
-    up to 128, an eighth-order expansion above. One exponential and a dozen multiplications per entry (about 0.3 s for
-    7,000 cells x 1,700 genes), in blocks that fit the cache, so it can be called on the whole matrix or on any slice of
-    it.
-
-    Parameters
-    ----------
-    rate
-        Expected counts at size factor 1, cells x genes (or any shape whose first axis is the cells). The size factor is
-        NOT yet multiplied in: for a model with a log offset, ``rate = exp(log rate without the offset)``.
-    size_factor
-        One per cell, above 0.
-
-    Returns
-    -------
-    Same shape as ``rate``, float32. NaN stays NaN.
-    """
-    rate = np.asarray(rate)
-    s = np.asarray(size_factor, dtype=np.float64).ravel()
-    flat = rate.reshape(len(s), int(np.prod(rate.shape[1:])))
-    out = np.empty(flat.shape, dtype=np.float32)
-    rows = max(1, _BLOCK // max(flat.shape[1], 1))
-    n_small = _SERIES[0][1]
-    small = np.log1p(np.arange(n_small) / s[:, None])
-    for i in range(0, len(s), rows):
-        block = slice(i, i + rows)
-        mean = flat[block].astype(np.float64) * s[block, None]
-        value = np.empty_like(mean)
-        _horner(np.minimum(mean, _SERIES[0][0]), small[block, None, :], value)
-        low = _SERIES[0][0]
-        for high, n_terms in _SERIES[1:]:
-            r, c = np.nonzero((mean > low) & (mean <= high))
-            if len(r):
-                table = np.log1p(np.arange(n_terms) / s[block, None])
-                part = np.empty(len(r))
-                _horner_rows(mean[r, c], table, r, part)
-                value[r, c] = part
-            low = high
-        r, c = np.nonzero(mean > low)
-        if len(r):
-            value[r, c] = _asymptotic(mean[r, c], s[block][r])
-        out[block] = value
-    return out.reshape(rate.shape)
-
-
-def _horner_rows(mean: Float, table: Float, rows: NDArray[np.intp], out: Float) -> None:
-    n = table.shape[1]
-    columns = np.ascontiguousarray(table.T)
-    out[...] = columns[n - 1][rows]
-    for k in range(n - 1, 0, -1):
-        out *= mean
-        out *= 1.0 / k
-        out += columns[k - 1][rows]
-    out *= np.exp(-mean)
-
-
-def implied_mean(expected: ArrayLike, size_factor: ArrayLike, *, n_grid: int = 500) -> Float:
-    """Poisson mean count whose expected ``log1p(K / size factor)`` is the given value: :func:`expected_log1p` undone.
-
-    Needed for the deviance of predictions that come in log-normalised units. Interpolated in logarithms on a grid of
-    means per cell; relative error below 1e-3.
-
-    Parameters
-    ----------
-    expected
-        Cells x genes. Values at or below 0 give 0.
-    size_factor
-        One per cell, above 0.
-
-    Returns
-    -------
-    Mean counts, size factor included, float64.
-    """
-    expected = np.asarray(expected, dtype=np.float64)
-    s = np.asarray(size_factor, dtype=np.float64).ravel()
-    out = np.zeros(expected.shape)
-    finite = np.where(np.isfinite(expected), expected, 0.0)
-    if not finite.size:
-        return out
-    top = 4.0 * np.expm1(np.minimum(finite.max(axis=1), 30.0)) + 1.0
-    grid = np.geomspace(1e-9, max(float(top.max()), 1.0), n_grid)
-    rates = np.broadcast_to(grid, (len(s), n_grid))
-    log_value = np.log(np.maximum(expected_log1p(rates, s).astype(np.float64), 1e-300))
-    log_grid = np.log(grid)
-    for i in range(len(s)):
-        positive = expected[i] > 0
-        log_rate = np.interp(np.log(expected[i, positive]), log_value[i], log_grid)
-        out[i, positive] = np.exp(log_rate) * s[i]
-    out[np.isnan(expected)] = np.nan
     return out
 
 
