@@ -15,6 +15,7 @@ import tilegrn as grn  # noqa: E402
 from tests.tl._ready import TINY, ready, sizes_of  # noqa: E402
 from tilegrn._mudata import no_pull  # noqa: E402
 from tilegrn.errors import InputError  # noqa: E402
+from tilegrn.tl._inputs import cell_data, read_source  # noqa: E402
 from tilegrn.tl._predict import predict  # noqa: E402
 from tilegrn.tl._train import train  # noqa: E402
 
@@ -137,6 +138,27 @@ def test_broken_folders_are_told_apart(model, tmp_path):
 def test_networks_get_their_mode_back(model):
     model.networks[0].train()
     predict(ready(), model)
+    assert model.networks[0].training
+    model.networks[0].eval()
+
+
+def test_between_batches_modes_and_gradients_are_the_callers(model):
+    mdata = ready()
+    source = read_source(mdata, rna="rna", atac="atac", layer=None, for_training=False)
+    data = cell_data(source, model.vocabulary, model.preparation, model.config)
+    model.networks[0].train()
+    seen = 0
+    for rows, rates, _ in model.iter_rates(data, batch_size=50):
+        assert torch.is_grad_enabled()
+        assert model.networks[0].training
+        assert rates.shape == (1, len(rows), len(model.vocabulary.genes))
+        seen += len(rows)
+    assert seen == mdata.n_obs
+    stopped = model.iter_rates(data, batch_size=50)
+    next(stopped)
+    with torch.no_grad():
+        next(stopped)
+        assert not torch.is_grad_enabled()
     assert model.networks[0].training
     model.networks[0].eval()
 

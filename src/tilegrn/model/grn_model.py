@@ -64,6 +64,16 @@ class GRNModel:
         self.networks = networks
         self.record = record
 
+    @property
+    def spread_factor(self) -> float | None:
+        """Factor that brings the networks' standard deviation to the size of their error beyond counting noise.
+
+        Fitted on validation cells by :func:`tilegrn.tl.train`. None: not calibrated, for a model of one network, one
+        trained without validation cells or by an older tilegrn, or where those cells show no such error.
+        """
+        factor = float(self.record.get("spread_factor", 0.0))
+        return factor if factor > 0 else None
+
     def __repr__(self) -> str:
         v = self.vocabulary
         return (
@@ -99,21 +109,15 @@ class GRNModel:
         masks = self._masks()
         known_pairs = self.preparation.pairs() if self.config.use_cis else None
         new_pairs = None if unseen is None or not self.config.use_cis else self.preparation.pairs(unseen)
-        n_genes = len(self.vocabulary.genes)
         maker = BatchMaker(data, known_pairs, self.config)
         new_maker = BatchMaker(data, new_pairs, self.config)
         with _evaluating(self.networks), torch.no_grad():
             sides = [net.genes() for net in self.networks]
             new_sides = [self._unseen_side(net, unseen) for net in self.networks]
-            for rows in maker.slices(batch_size):
-                batch = maker.evaluate(rows)
-                known = np.stack(
-                    [self._rates(net, batch, side) for net, side in zip(self.networks, sides, strict=True)]
-                )
-                for mask, genes in masks:
-                    hidden = batch.hide(mask).only(genes, n_genes)
-                    for i, (net, side) in enumerate(zip(self.networks, sides, strict=True)):
-                        known[i][:, genes.numpy()] = self._rates(net, hidden, side.take(genes))
+        for rows in maker.slices(batch_size):
+            # Left before each yield: between batches the caller's gradients and the networks' modes are the caller's.
+            with _evaluating(self.networks), torch.no_grad():
+                known = self._known_rates(maker.evaluate(rows), sides, masks)
                 new = None
                 if unseen is not None:
                     batch = new_maker.evaluate(rows)
@@ -124,7 +128,18 @@ class GRNModel:
                             if s is not None
                         ]
                     )
-                yield rows, known, new
+            yield rows, known, new
+
+    def _known_rates(
+        self, batch: Batch, sides: list[GeneSide], masks: list[tuple[torch.Tensor, torch.Tensor]]
+    ) -> NDArray[np.float32]:
+        """Networks x cells x genes; each TF from a pass in which it is hidden."""
+        known = np.stack([self._rates(net, batch, side) for net, side in zip(self.networks, sides, strict=True)])
+        for mask, genes in masks:
+            hidden = batch.hide(mask).only(genes, len(self.vocabulary.genes))
+            for i, (net, side) in enumerate(zip(self.networks, sides, strict=True)):
+                known[i][:, genes.numpy()] = self._rates(net, hidden, side.take(genes))
+        return known
 
     def batches(self, data: CellData, *, batch_size: int = 64, every_window: bool = True) -> Iterator[Batch]:
         """Yield batches of cells, for a forward pass of one's own: gradients, attributions, knock-outs.
