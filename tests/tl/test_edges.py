@@ -257,3 +257,23 @@ def test_covariation_equals_a_regression_with_the_other_tfs_and_depth():
     np.testing.assert_allclose(got[:, 1], ridge([0, 1, 2], 4), atol=1e-5)
     np.testing.assert_allclose(got[[0, 2], 2], ridge([0, 2], 1), atol=1e-5)
     assert got[1, 2] == 0
+
+
+def test_direct_effects_count_as_much_as_the_group_expresses_the_tf():
+    mdata, model = trained()
+    tf = model.vocabulary.tfs[0]
+    level = mdata["rna"][:, tf].X.toarray().ravel()
+    mdata.obs["has"] = np.where(level > 0, "yes", "no")
+    edges(mdata, model, groupby="has")
+    table = get_edges(mdata)
+    effect = table[table["source"] == tf].pivot_table(
+        index="target", columns="group", values="direct_effect", observed=True
+    )
+    effect = effect.dropna()
+    effect = effect[effect["yes"] != 0]
+    n = int((level == 0).sum())
+    assert len(effect) > 3
+    share = 10 / (n + 10)  # none of it is expressed here: what is left are the 10 average cells
+    relative = effect["no"] / effect["yes"]
+    np.testing.assert_allclose(relative, relative.iloc[0], rtol=1e-4)
+    assert 0 < relative.iloc[0] < share

@@ -34,6 +34,8 @@ __all__ = ["edges"]
 
 TOP = 10_000
 """Edges whose overlap between networks is reported."""
+USUAL = 10
+"""Average cells added to each group, so that a few cells decide little."""
 
 
 def edges(
@@ -142,7 +144,8 @@ def edges(
             "Run grn.pp.add_binding(mdata, table) or grn.pp.homer_binding(mdata, fasta, motifs) to tell direct ones."
         )
         warnings.warn(msg, UserWarning, stacklevel=2)
-    direct = _direct(model, source, support)
+    everyone = cell_data(source, model.vocabulary, model.preparation, model.config)
+    direct = _direct(model, source, support, everyone)
     rng = np.random.default_rng(seed)
     tables, triplets, overlaps, errors = [], [], [], []
     undo = [frozen(net) for net in model.networks]
@@ -150,14 +153,15 @@ def edges(
         steps = 0
         for name, rows in groups.items():
             drawn = np.sort(rng.choice(rows, size=max_cells, replace=False)) if len(rows) > max_cells else rows
-            data = cell_data(source, model.vocabulary, model.preparation, model.config, rows=drawn)
+            data = everyone.take(drawn)
             if not steps:
                 steps = max(choose_steps(model, net, data) for net in model.networks)
             found = [attribute(model, net, data, steps=steps) for net in model.networks]
             errors.append(max(f.error for f in found))
-            openness = _openness(source, model, data, rows)
+            openness = np.asarray(everyone.windows[rows].mean(axis=0), dtype=np.float64).ravel()
+            here = direct * _presence(everyone, rows)[:, None]
             made = _group_edges(
-                model, found, support, direct, openness, indirect=indirect or support is None, max_edges=max_edges
+                model, found, support, here, openness, indirect=indirect or support is None, max_edges=max_edges
             )
             tables.append((name, made))
             overlaps.append(made.jaccard)
@@ -239,7 +243,7 @@ def _groups(
     return {str(g): rows[labels == g] for g in np.unique(labels)}
 
 
-def _direct(model: GRNModel, source: Source, support: Support | None) -> NDArray[np.float32]:
+def _direct(model: GRNModel, source: Source, support: Support | None, data: CellData) -> NDArray[np.float32]:
     """Direct effects fitted to all cells, TFs x genes of the model; 0 where the sample lacks one.
 
     Without any support: co-variation given the other TFs.
@@ -254,7 +258,6 @@ def _direct(model: GRNModel, source: Source, support: Support | None) -> NDArray
     if support is None:
         found = conditional_covariation(source.counts, tfs[rows], genes[columns], depth=source.depth)
     else:
-        data = cell_data(source, v, model.preparation, model.config)
         openness = np.asarray(data.windows.mean(axis=0), dtype=np.float64).ravel()
         weight = support.tf_gene(openness)[np.ix_(rows, columns)]
         size = np.maximum(data.size_factor.astype(np.float64), 1e-3)
@@ -263,11 +266,12 @@ def _direct(model: GRNModel, source: Source, support: Support | None) -> NDArray
     return out
 
 
-def _openness(source: Source, model: GRNModel, data: CellData, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mean scaled accessibility of each model window over all cells of a group."""
-    if len(rows) != data.n_cells:
-        data = cell_data(source, model.vocabulary, model.preparation, model.config, rows=rows)
-    return np.asarray(data.windows.mean(axis=0), dtype=np.float64).ravel()
+def _presence(data: CellData, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Mean expression of each TF in a group over that in all cells, shrunk to 1 as by :data:`USUAL` average cells."""
+    every = np.asarray(data.tfs.mean(axis=0), dtype=np.float64).ravel()
+    group = np.asarray(data.tfs[rows].sum(axis=0), dtype=np.float64).ravel()
+    more = (group + USUAL * every) / (len(rows) + USUAL)
+    return np.divide(more, every, out=np.ones_like(every), where=every > 0).astype(np.float32)
 
 
 def _group_edges(
