@@ -62,3 +62,16 @@ def shuffle_windows(mdata, seed: int = 0) -> None:
         order[rows] = rng.permutation(rows)
     atac = mdata["atac"]
     atac.obsm["windows"] = atac.obsm["windows"].tocsr()[order]
+
+
+def between_markers(page: Path, tables: dict[str, list[str]]) -> None:
+    """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->`` in a page of the documentation."""
+    text = page.read_text()
+    for name, lines in tables.items():
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if start not in text or end not in text:
+            msg = f"{page} has no place for the table '{name}': {start} ... {end}."
+            raise ValueError(msg)
+        head, rest = text.split(start)
+        text = head + start + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1]
+    page.write_text(text)

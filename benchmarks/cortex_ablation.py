@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from _cortex import FOLDS, cortex, genes_on, held_out_pearson, shuffle_windows
+from _cortex import FOLDS, between_markers, cortex, genes_on, held_out_pearson, shuffle_windows
 
 import tilegrn as grn
 from tilegrn.model.config import default_config
@@ -99,14 +99,7 @@ def main() -> None:
                     writer = csv.DictWriter(handle, list(row))
                     writer.writeheader()
                     writer.writerows(rows)
-    page = DOCS / "model.md"
-    text = page.read_text() if page.exists() else "<!-- cells -->\n<!-- /cells -->\n"
-    for name in ("cells", "chromosomes"):
-        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        if start in text and end in text:
-            head, rest = text.split(start)
-            text = head + start + "\n" + "\n".join(table(rows, name)) + "\n" + end + rest.split(end)[1]
-    page.write_text(text)
+    between_markers(DOCS / "model.md", {name: table(rows, name) for name in ("cells", "chromosomes")})
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -44,6 +45,8 @@ BASELINES: Final = (
     "deepset_teacher",
 )
 """Baselines that :func:`scorecard` can fit."""
+USUAL: Final = ("mean", "depth", "ridge", "low_rank", "mlp", "deepset_teacher")
+"""Those fitted by default, and LightGBM where it is installed: it takes longer than the others together."""
 _DEPTH_SHARE: Final = 0.8
 _MIN_IDENTICAL: Final = 10
 
@@ -167,7 +170,7 @@ def scorecard(
     predicted: str = K.PREDICTED,
     split: str = K.SPLIT,
     cells: str = K.TEST,
-    baselines: Sequence[str] = ("mean", "depth", "ridge", "mlp"),
+    baselines: Sequence[str] | None = None,
     groupby: str | None = None,
     min_group_cells: int = 200,
     min_positive: int = 5,
@@ -202,8 +205,9 @@ def scorecard(
         Any of ``"mean"`` (the gene's training mean), ``"depth"`` (size factor and ATAC depth), ``"ridge"`` (TFs, 50
         ATAC components, depths), ``"low_rank"`` (the same of reduced rank), ``"lightgbm"``, ``"mlp"``, ``"deepset"`` (a
         perceptron that sums over open windows), and ``"mlp_teacher"``, ``"deepset_teacher"`` (trained on the model's
-        softened targets). They are fitted on the training cells and tuned on the validation cells. ``"depth"`` is
-        always added.
+        softened targets). They are fitted on the training cells and tuned on the validation cells. By default
+        ``mean``, ``depth``, ``ridge``, ``low_rank``, ``mlp``, ``deepset_teacher``, and ``lightgbm`` if it is
+        installed. ``"depth"`` is always added.
     groupby
         Column of ``obs`` (cell type) within whose groups to correlate as well.
     min_group_cells
@@ -245,6 +249,8 @@ def scorecard(
         When depth alone explains the score; when a held-out cell has a twin among the training cells; when RNA values
         are not whole numbers; when judged cells without RNA are left out.
     """
+    if baselines is None:
+        baselines = (*USUAL, *(["lightgbm"] if find_spec("lightgbm") else []))
     unknown = [b for b in baselines if b not in BASELINES]
     if unknown or resample not in ("cells", "genes"):
         msg = (
