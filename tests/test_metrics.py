@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse, stats
 
 from tilegrn import _metrics as M
+from tilegrn._poisson import excess_share
 
 SIZE = np.array([0.05, 0.3, 1.0, 2.5, 12.0])
 MEANS = np.concatenate(
@@ -76,6 +77,25 @@ def test_variance_log1p_equals_the_sum_over_counts():
     got = M.variance_log1p(MEANS / SIZE[:, None], SIZE)
     assert got.dtype == np.float64
     np.testing.assert_allclose(got, exact, rtol=1e-6, atol=1e-14)
+
+
+def test_excess_share_is_what_an_uncertain_rate_adds():
+    """Against counts of two rates, 1 % above and below the predicted one."""
+    means = np.array([0.003, 0.2, 0.9, 3.0, 12.0, 50.0, 120.0])
+    step = 0.01
+    exact = np.zeros((len(SIZE), len(means)))
+    for i, size in enumerate(SIZE):
+        for j, mean in enumerate(means):
+            k = np.arange(0, int(mean + 40 * np.sqrt(mean) + 60))
+            low, mid, high = (stats.poisson.pmf(k, mean * f) for f in (1 - step, 1.0, 1 + step))
+            value = np.log1p(k / size)
+            square = (value - mid @ value) ** 2
+            exact[i, j] = ((low + high) / 2 @ square - mid @ square) / ((high - low) @ value / 2) ** 2
+    got = excess_share(means / SIZE[:, None], SIZE)
+    np.testing.assert_allclose(got, exact, rtol=1e-3, atol=1e-3)
+    assert got[0, 0] < 0 < got[2, 0] < 0.3
+    assert np.isnan(excess_share(np.array([[np.nan]]), [1.0]))
+    assert excess_share(np.array([[500.0]]), [1.0]) == 1.0
 
 
 def test_variance_log1p_is_the_same_in_any_slice_and_keeps_nan():

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
     Float = NDArray[np.float64]
 
-__all__ = ["expected_log1p", "implied_mean", "variance_log1p"]
+__all__ = ["excess_share", "expected_log1p", "implied_mean", "variance_log1p"]
 
 # Largest Poisson mean of each class of entries, and the number of series terms that leaves an error below 1e-10.
 _SERIES = ((0.25, 8), (1.0, 14), (4.0, 27), (16.0, 56), (64.0, 135), (128.0, 226))
@@ -62,19 +62,53 @@ def _expand(mean: Float, s: Float) -> tuple[Float, Float]:
     return first, second
 
 
-def _series(mean: Float, s: Float, power: int) -> Float:
-    """Return expected ``log1p(K / s) ** power`` of a block by its power series; right for means up to 128."""
+def _series(mean: Float, s: Float, values: Callable[[Float], Float]) -> Float:
+    """Return the expectation of a function of the count, in a block, by its power series; right for means up to 128.
+
+    Parameters
+    ----------
+    mean
+        Cells x genes.
+    s
+        Size factor per cell.
+    values
+        From log1p(k / s), for k = 0, 1, ... along the last axis, to the function at all but the last two of them.
+    """
+
+    def table(n: int) -> Float:
+        return values(np.log1p(np.arange(n + 2) / s[:, None]))
+
     value = np.empty_like(mean)
     low, n_small = _SERIES[0]
-    _horner(np.minimum(mean, low), (np.log1p(np.arange(n_small) / s[:, None]) ** power)[:, None, :], value)
+    _horner(np.minimum(mean, low), table(n_small)[:, None, :], value)
     for high, n_terms in _SERIES[1:]:
         r, c = np.nonzero((mean > low) & (mean <= high))
         if len(r):
             part = np.empty(len(r))
-            _horner_rows(mean[r, c], np.log1p(np.arange(n_terms) / s[:, None]) ** power, r, part)
+            _horner_rows(mean[r, c], table(n_terms), r, part)
             value[r, c] = part
         low = high
     return value
+
+
+def _first(y: Float) -> Float:
+    return y[:, :-2]
+
+
+def _square(y: Float) -> Float:
+    return y[:, :-2] ** 2
+
+
+def _slope(y: Float) -> Float:
+    return y[:, 1:-1] - y[:, :-2]
+
+
+def _bend(y: Float) -> Float:
+    return y[:, 2:] - 2.0 * y[:, 1:-1] + y[:, :-2]
+
+
+def _bend_of_square(y: Float) -> Float:
+    return _bend(y**2)
 
 
 def _blocks(rate: ArrayLike, size_factor: ArrayLike) -> Iterator[tuple[slice, Float, Float]]:
@@ -111,7 +145,7 @@ def expected_log1p(rate: ArrayLike, size_factor: ArrayLike) -> NDArray[np.float3
     shape = np.shape(rate)
     out = np.empty((shape[0], int(np.prod(shape[1:]))), dtype=np.float32)
     for block, mean, s in _blocks(rate, size_factor):
-        value = _series(mean, s, 1)
+        value = _series(mean, s, _first)
         r, c = np.nonzero(mean > _SERIES[-1][0])
         if len(r):
             value[r, c] = np.log1p(mean[r, c] / s[r]) + _expand(mean[r, c], s[r])[0]
@@ -137,11 +171,44 @@ def variance_log1p(rate: ArrayLike, size_factor: ArrayLike) -> Float:
     shape = np.shape(rate)
     out = np.empty((shape[0], int(np.prod(shape[1:]))))
     for block, mean, s in _blocks(rate, size_factor):
-        value = np.maximum(_series(mean, s, 2) - _series(mean, s, 1) ** 2, 0.0)
+        value = np.maximum(_series(mean, s, _square) - _series(mean, s, _first) ** 2, 0.0)
         r, c = np.nonzero(mean > _SERIES[-1][0])
         if len(r):
             first, second = _expand(mean[r, c], s[r])
             value[r, c] = second - first**2
+        out[block] = value
+    return out.reshape(shape)
+
+
+def excess_share(rate: ArrayLike, size_factor: ArrayLike) -> Float:
+    """Return how much of an uncertain rate's variance shows in squared errors on the scale of log1p(K / size factor).
+
+    Let the true rate vary around ``rate`` with a variance that makes :func:`expected_log1p` of it vary by v. The mean
+    squared error of the prediction then exceeds :func:`variance_log1p` by share x v, to second order in the rate. For
+    plain counts the share is 1. The logarithm damps the large counts by which uncertainty shows: the share is close to
+    1 for means of ten and more, about a quarter for rare counts at size factor 1, and below 0 for rare counts in cells
+    of size factor below about a third.
+
+    Parameters
+    ----------
+    rate, size_factor
+        As for :func:`expected_log1p`.
+
+    Returns
+    -------
+    Same shape as ``rate``, float64; 1 for means above 128. NaN stays NaN.
+
+    Notes
+    -----
+    Of a Poisson count, the second derivative of E[h(K)] by the mean is E[h(K + 2) - 2 h(K + 1) + h(K)], the first that
+    of E[h(K + 1) - h(K)]; here h is the squared error around the prediction.
+    """
+    shape = np.shape(rate)
+    out = np.empty((shape[0], int(np.prod(shape[1:]))))
+    for block, mean, s in _blocks(rate, size_factor):
+        bend = _series(mean, s, _bend_of_square) - 2.0 * _series(mean, s, _first) * _series(mean, s, _bend)
+        value = 0.5 * bend / _series(mean, s, _slope) ** 2
+        value[mean > _SERIES[-1][0]] = 1.0
         out[block] = value
     return out.reshape(shape)
 

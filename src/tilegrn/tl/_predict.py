@@ -53,8 +53,12 @@ def predict(
     key_added
         Layer to write.
     spread
-        Also write ``<key_added>_sd``, the standard deviation over the networks of the model; by default when the
-        model has several.
+        Also write ``<key_added>_sd``, by default when the model has several networks: their standard deviation, in
+        log1p units, times the factor that :func:`train` fitted on validation cells. So calibrated, it is the standard
+        error of the prediction itself; the counting noise of an observation comes on top. One factor serves all genes
+        and cells, those of other samples too, where nothing was checked: see :func:`reliability`. Without the factor
+        (trained without validation cells, or by an older tilegrn) it is the bare spread, which understates the error
+        because networks err together; the record's ``calibrated`` tells which.
     batch_size
         Cells at a time.
     copy
@@ -65,6 +69,8 @@ def predict(
     ``None``, or the changed copy. Writes ``rna.layers[key_added]`` (cells x genes, float32; NaN for a gene that the
     model cannot predict: one it was not trained on, without any window of the model within reach),
     ``rna.var["predictable"]`` (bool) and ``rna.var["predicted_from"]`` (``"trained"``, ``"windows"`` or ``"none"``).
+    The record ``mdata.uns["tilegrn"]["predict"]`` holds the size factors with the names of their ``cells``,
+    ``calibrated`` (bool: whether the spread was multiplied) and ``spread_factor`` (1 where it was not).
 
     Raises
     ------
@@ -87,6 +93,7 @@ def predict(
     columns = np.array([place[v.genes[i]] for i in known], dtype=np.int64)
     new_columns, distance = unseen_distance(source, v)
     spread = len(model.networks) > 1 if spread is None else spread
+    factor = model.spread_factor
     shape = (data.n_cells, len(source.genes))
     layer_out = np.full(shape, np.nan, dtype=np.float32)
     sd = np.full(shape, np.nan, dtype=np.float32) if spread else None
@@ -100,7 +107,7 @@ def predict(
             at = np.ix_(rows, cols)
             layer_out[at] = each.mean(0)
             if sd is not None:
-                sd[at] = each.std(0)
+                sd[at] = each.std(0) * np.float32(factor or 1.0)
     origin = np.full(len(source.genes), "none", dtype=object)
     origin[new_columns] = "windows"
     origin[columns] = "trained"
@@ -114,6 +121,8 @@ def predict(
     _store.set_elem(adata, "layers", key_added, layer_out)
     if sd is not None:
         _store.set_elem(adata, "layers", f"{key_added}_sd", sd)
+    elif f"{key_added}_sd" in adata.layers:
+        del adata.layers[f"{key_added}_sd"]  # the spread of other predictions
     adata.var[K.PREDICTABLE] = origin != "none"
     adata.var["predicted_from"] = origin
     _store.put_record(
@@ -125,6 +134,9 @@ def predict(
             "seed": int(model.record.get("seed", 0)),
             "model_input_sha256": str(model.record.get("input_sha256", "")),
             "same_cells": bool(model.record.get("input_sha256") == source.hash),
+            "calibrated": sd is not None and factor is not None,
+            "spread_factor": float(factor or 1.0) if sd is not None else 1.0,
+            "cells": source.cells,
             "median_depth": float(model.preparation.median_depth),
             "size_factor": data.size_factor.astype(np.float32),
         },

@@ -14,6 +14,7 @@ from tilegrn import _check, _store
 from tilegrn import _keys as K
 from tilegrn._splits import draw_split
 from tilegrn.errors import InputError
+from tilegrn.tl._calibrate import calibrate
 from tilegrn.tl._inputs import Source, cell_data, fit_preparation, join_sources, read_source
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ def train(
 ) -> GRNModel:
     """Train the transformer to predict genes from TF expression and open windows.
 
-    Only cells marked ``train`` are fitted, scalers and teacher included; ``val`` cells choose among epochs; ``test``
-    cells are not read. Without a split column, one is drawn by cells and written.
+    Only cells marked ``train`` are fitted, scalers and teacher included; ``val`` cells choose among epochs and
+    calibrate the spread over networks; ``test`` cells are not read. Without a split column, one is drawn by cells and
+    written.
 
     Parameters
     ----------
@@ -77,7 +79,9 @@ def train(
         Chromosomes whose genes are not trained on, for instance to test on them afterwards; their windows are still
         read.
     n_models
-        Networks of different seeds whose predictions are averaged.
+        Networks of different seeds whose predictions are averaged. With several, and validation cells, their spread is
+        calibrated: one factor on ``val`` cells brings it to the size of the error beyond counting noise, over genes
+        that are no TFs (``spread_factor`` in the record, with its 95 % interval); :func:`predict` applies it.
     loss
         ``"poisson"`` or ``"nb"`` on counts with size factors, ``"mse"`` on log1p; as in ``config`` when None.
     config
@@ -148,8 +152,10 @@ def train(
         net, history = _fit_one(source, data, val, vocabulary, preparation, cfg, seed + 1000 * i, options)
         networks.append(net)
         histories.append(history)
-    record = _record(source, vocabulary, cfg, histories, label, samples, seed, time.monotonic() - started)
-    model = GRNModel(vocabulary, cfg, preparation, networks, record)
+    model = GRNModel(vocabulary, cfg, preparation, networks, {})
+    spread = calibrate(model, val)
+    record = _record(source, vocabulary, cfg, histories, label, samples, seed, time.monotonic() - started) | spread
+    model.record = record
     for m, (lab, drawn) in zip(many, labels, strict=True):
         if drawn and split is not None:
             _store.put_split(m, m.mod[rna].obs_names, lab, split, {"by": "cells", "seed": int(seed)})
