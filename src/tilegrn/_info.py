@@ -25,6 +25,7 @@ _STEPS = {
     K.REC_TRAIN: "training",
     K.REC_PREDICT: "predictions",
     K.REC_SCORECARD: "scorecard",
+    K.REC_RELIABILITY: "reliability of the spread",
     K.REC_EDGES: "edges",
 }
 

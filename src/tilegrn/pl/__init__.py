@@ -8,6 +8,7 @@ from tilegrn.pl._locus import locus
 from tilegrn.pl._motifs import motif_hits, motif_logo
 from tilegrn.pl._network import network
 from tilegrn.pl._predicted import predicted_vs_observed
+from tilegrn.pl._reliability import reliability
 from tilegrn.pl._scorecard import scorecard
 from tilegrn.pl._stability import stability
 from tilegrn.pl._training import training
@@ -21,6 +22,7 @@ __all__ = [
     "motif_logo",
     "network",
     "predicted_vs_observed",
+    "reliability",
     "scorecard",
     "stability",
     "training",

@@ -11,6 +11,7 @@ from tilegrn.tl._perturb import knockout
 from tilegrn.tl._potential import Potentials, potentials
 from tilegrn.tl._predict import predict
 from tilegrn.tl._regulons import regulons
+from tilegrn.tl._reliability import Reliability, reliability
 from tilegrn.tl._scorecard import Scorecard
 from tilegrn.tl._train import train
 
@@ -19,6 +20,7 @@ __all__ = [
     "LinkScore",
     "NetworkScore",
     "Potentials",
+    "Reliability",
     "Scorecard",
     "compatibility",
     "edges",
@@ -28,6 +30,7 @@ __all__ = [
     "potentials",
     "predict",
     "regulons",
+    "reliability",
     "scorecard",
     "train",
 ]
