@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from tilegrn.model.batches import CellData
     from tilegrn.model.config import ModelConfig
     from tilegrn.model.preparation import Preparation, Vocabulary
+    from tilegrn.model.teacher import TeacherRates
 
-__all__ = ["build_network", "learn_unseen"]
+__all__ = ["build_network", "learn_unseen", "start_from_teacher"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,14 @@ def build_network(
         binding=None if binding is None or not config.use_cis else _by_window(binding),
         config=config,
     )
+
+
+def start_from_teacher(network: Network, teacher: TeacherRates) -> None:
+    """Give the genes the teacher's loadings to start from, so that training has the state of the cells left to find."""
+    n = min(network.gene_loadings.shape[1], len(teacher.loadings))
+    with torch.no_grad():
+        network.gene_loadings[:, :n] = teacher.loadings[:n].T
+        network.gene_bias.copy_(teacher.offset - network.log_mean)
 
 
 def _by_window(binding: sparse.csr_matrix) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

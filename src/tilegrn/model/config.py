@@ -165,7 +165,10 @@ class ModelConfig:
 def default_config(*, n_cells: int, n_genes: int) -> ModelConfig:
     """Return choices that suit the size of the data."""
     del n_genes
-    epochs = int(min(max(round(1150 * 64 / max(n_cells, 1)), 5), 60))
+    # Twice the batch needs little more time per step, but few cells would leave it few steps.
+    small = n_cells < 2500
+    size, rate, steps = (64, 2e-3, 1150) if small else (128, 2.5e-3, 600)
+    epochs = int(min(max(round(steps * size / max(n_cells, 1)), 5), 60))
     batch = int(min(max(n_cells // 16, 32), 256))
     teacher = TeacherConfig(batch_size=batch, max_epochs=int(min(max(round(820 * batch / max(n_cells, 1)), 5), 60)))
-    return ModelConfig(max_epochs=epochs, teacher=teacher)
+    return ModelConfig(max_epochs=epochs, batch_size=size, learning_rate=rate, teacher=teacher)

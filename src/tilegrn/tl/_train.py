@@ -222,7 +222,7 @@ def _fit_one(
 ) -> tuple[Network, dict[str, list[float]]]:
     import torch
 
-    from tilegrn.model.build import build_network, learn_unseen
+    from tilegrn.model.build import build_network, learn_unseen, start_from_teacher
     from tilegrn.model.fit import fit_network
     from tilegrn.model.teacher import fit_teacher
 
@@ -239,6 +239,7 @@ def _fit_one(
             teacher = fit_teacher(
                 data.counts, data.size_factor, context, cfg.teacher, seed=seed, progress=options.progress
             )
+            start_from_teacher(network, teacher)
         _log().info("Fitting the transformer")
         history = fit_network(
             network,
