@@ -243,6 +243,7 @@ def test_demo_and_run_leave_the_whole_result(tmp_path, capsys):
     pytest.importorskip("torch")
     out = tmp_path / "demo"
     sizes = {"--cells": 240, "--genes": 60, "--peaks": 240, "--n-tfs": 10, "--max-epochs": 2, "--threads": 1}
+    sizes["--n-models"] = 2
     small = [str(word) for pair in sizes.items() for word in pair]
     assert cli.main(["demo", str(out), *small, "--quiet"]) == cli.OK
     said = capsys.readouterr()
@@ -268,7 +269,7 @@ def test_demo_and_run_leave_the_whole_result(tmp_path, capsys):
     words = ["run", str(data / "multiome.h5mu"), "--out", str(other), "--quiet", "--split-by", "sample"]
     words += ["--chrom-sizes", str(data / "genome.chrom.sizes"), "--tss", str(data / "tss.bed")]
     words += ["--fasta", str(data / "genome.fa"), "--motifs", str(data / "motifs.motif")]
-    assert cli.main([*words, "--max-epochs", "2", "--threads", "1"]) == cli.OK
+    assert cli.main([*words, "--max-epochs", "2", "--threads", "1", "--n-models", "2"]) == cli.OK
     assert _outputs.file_record(data / "multiome.h5mu") == before
     again = read_h5mu(other / "annotated.h5mu")
     # Sums of threads and vector lanes differ in the last bits, and two epochs of training spread them.
