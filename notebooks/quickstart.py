@@ -92,6 +92,43 @@ grn.pl.predicted_vs_observed(mdata)
 plt.show()
 
 # %% [markdown]
+# ## The network
+#
+# `edges` reads TF -> TG edges off the model, with the window that carries most of each. Here the truth is known, so the ranking can be
+# judged against it, beside simple networks on the same candidates.
+
+# %%
+# %%time
+grn.tl.edges(mdata, model)
+grn.get.edges(mdata).head()
+
+# %%
+truth = pd.read_csv(folder / "truth_edges.tsv", sep="\t")
+grn.tl.evaluate_network(mdata, truth, baselines=("correlation", "motif", "distance", "potential"))
+
+# %%
+best = grn.get.edges(mdata).iloc[0]
+grn.pl.network(mdata, best["source"])
+plt.show()
+
+# %%
+grn.pl.locus(mdata, best["target"], tf=best["source"])
+plt.show()
+
+# %% [markdown]
+# ## Knock a TF out
+#
+# The change of every gene when the TF is not expressed, as log2 fold change over all cells.
+
+# %%
+knocked = grn.tl.knockout(mdata, model, best["source"])
+knocked.head()
+
+# %%
+grn.pl.knockout(knocked)
+plt.show()
+
+# %% [markdown]
 # ## Keep it
 #
 # The MuData keeps all matrices, the folder the weights (safetensors) and the names of genes, TFs and windows (JSON).
