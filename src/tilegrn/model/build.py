@@ -48,7 +48,7 @@ def build_network(
         n_components=data.components.shape[1],
         log_mean=torch.from_numpy(np.log(np.maximum(rate, 1e-7)).astype(np.float32)),
         loadings=torch.from_numpy(window_features(preparation.loadings, preparation.idf)),
-        features=torch.from_numpy(preparation.features(preparation.distance, config.feature_lengths)),
+        features=torch.from_numpy(preparation.features(preparation.distance, config.pooling_lengths)),
         binding=None if binding is None or not config.use_cis else _by_window(binding),
         config=config,
     )
@@ -106,7 +106,7 @@ def learn_unseen(network: Network, data: CellData, distance: sparse.csr_matrix, 
         side = network.genes()
         made = torch.cat([side.loadings, side.offset[:, None]], dim=1).numpy()
         states = window_states(data.windows, codes)
-        pooled = pool_windows(distance, states, network.config.feature_lengths)
+        pooled = pool_windows(distance, states, network.config.pooling_lengths)
         found, penalty = fit_ridge(pooled, made, weight, folds)
         network.window_states.copy_(torch.from_numpy(states))
         network.unseen_map.copy_(torch.from_numpy(found))

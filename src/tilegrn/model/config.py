@@ -133,6 +133,11 @@ class ModelConfig:
             msg = f"attention is {self.attention!r}; choose 'sigmoid' or 'softmax'."
             raise InputError(msg)
 
+    @property
+    def pooling_lengths(self) -> tuple[float, ...]:
+        """Reaches in bp at which windows are pooled: without distance every window within reach counts alike."""
+        return self.feature_lengths if self.use_distance else (float("inf"),)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         out = asdict(self)

@@ -239,8 +239,8 @@ class GRNModel:
     def _unseen_side(self, net: Network, unseen: sparse.csr_matrix | None) -> GeneSide | None:
         if unseen is None:
             return None
-        features = self.preparation.features(unseen, self.config.feature_lengths)
-        pooled = pool_windows(unseen, net.window_states.numpy(), self.config.feature_lengths)
+        features = self.preparation.features(unseen, self.config.pooling_lengths)
+        pooled = pool_windows(unseen, net.window_states.numpy(), self.config.pooling_lengths)
         return net.unseen_genes(torch.from_numpy(features), torch.from_numpy(pooled))
 
     def _masks(self) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -175,7 +175,7 @@ class Network(nn.Module):
         n_genes = len(log_mean)
         self.register_buffer("log_mean", log_mean)
         self.register_buffer("features", features)
-        n_pooled = (config.rank + 1) * len(config.feature_lengths)
+        n_pooled = (config.rank + 1) * len(config.pooling_lengths)
         self.register_buffer("window_states", torch.zeros(loadings.shape[0], config.rank))
         self.register_buffer("unseen_map", torch.zeros(n_pooled + 1, config.rank + 1))
         self.gene_bias = nn.Parameter(torch.zeros(n_genes))

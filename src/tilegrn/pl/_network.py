@@ -88,6 +88,8 @@ def network(
     for x, label, part in ((-0.89, "regulators", into), (0.89, "targets", out)):
         if len(part):
             ax.text(x, 0.6, label, ha="right" if x < 0 else "left", color="#5a6069", fontsize="small", style="italic")
+    for x, label, colour in ((-0.03, "activates", MODEL), (0.03, "represses", ACCENT)):
+        ax.text(x, -0.58, label, ha="right" if x < 0 else "left", color=colour, fontsize="small")
     ax.set_axis_off()
     return ax
 

@@ -242,7 +242,7 @@ def fit_preparation(
     depth = _depth(source.depth[train] / max(median, 1.0), opened)
     distance = source.distance[targets][:, keep]
     openness = (seen[keep] / len(train)).astype(np.float32)
-    raw = gene_features(distance, window_features(found.loadings, found.idf), openness, config.feature_lengths)
+    raw = gene_features(distance, window_features(found.loadings, found.idf), openness, config.pooling_lengths)
     place = np.full(len(source.genes), -1, dtype=np.int64)
     place[targets] = np.arange(len(targets))
     grid = source.grid
