@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -65,3 +67,32 @@ def test_other_windows_are_impossible(model):
     found = compatibility(model, mdata)
     assert found.verdict == "impossible"
     assert "500 bp" in str(found)
+
+
+@pytest.mark.slow
+def test_models_of_two_real_samples_predict_each_other_and_say_how_far(real_data):
+    """They share an assembly, few peaks and not all genes."""
+    samples = []
+    for name in ("sample1_hg38", "cell_lines_hg38"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # unplaced genes and what else real files hold
+            mdata = grn.io.read_h5mu(real_data(f"multiome/{name}.h5mu"))
+            grn.pp.intersect_cells(mdata)
+            grn.pp.bin_peaks(mdata, "hg38")
+            grn.pp.tss_distance(mdata, "hg38")
+            grn.pp.mark_tfs(mdata, real_data("reference/allTFs_hg38.txt"))
+        samples.append(mdata)
+    for mine, other in (samples, samples[::-1]):
+        model = train(mine, config=TINY, split=None, max_epochs=1, progress=False, accelerator="cpu")
+        found = compatibility(model, other)
+        assert found.verdict in ("with care", "poor"), str(found)
+        assert found.reasons
+        assert found.genes_trained + found.genes_from_windows + found.genes_not == pytest.approx(1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            grn.tl.predict(other, model)
+        layer, var = other["rna"].layers["predicted"], other["rna"].var
+        assert np.isfinite(layer[:, var["predictable"]]).all()
+        assert np.isnan(layer[:, ~var["predictable"]]).all()
+        assert (var["predicted_from"] == "windows").any() or found.genes_from_windows == 0
+        assert float(np.std(layer[:, (var["predicted_from"] == "trained").to_numpy()], axis=0).max()) > 0
