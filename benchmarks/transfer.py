@@ -46,7 +46,7 @@ def score(mdata, use: np.ndarray) -> tuple[float, float, int]:
 
 def main() -> None:
     """Train on each sample, all cells, and predict the other."""
-    lines = ["| trained on | predicted | verdict | genes trained on: n, r (depth alone) | by windows only: n, r (depth) |",
+    lines = ["| trained on | predicted | verdict | trained genes: n, r (depth alone) | by windows only: n, r (depth) |",
              "|---|---|---|---|---|"]  # fmt: skip
     reasons = []
     with warnings.catch_warnings():
