@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["default_fraction", "draw_split", "split_from_groups"]
 
-_ENOUGH = {K.TEST: (1000, 0.05, 0.2), K.VAL: (400, 0.025, 0.1)}
+_ENOUGH = {K.TEST: (1000, 0.05, 0.2), K.VAL: (400, 0.025, 0.05)}
 """Cells that judge a model well enough, and the least and the largest share of all cells given away for it."""
 
 

@@ -57,7 +57,7 @@ def test_held_out_cells_do_not_enter(ready):
 def test_default_split_is_drawn_and_written(ready):
     assert "split" not in ready.obs
     grn.pp.scale(ready)
-    assert ready.obs["split"].value_counts().to_dict() == {"train": 21, "test": 6, "val": 3}
+    assert ready.obs["split"].value_counts().to_dict() == {"train": 22, "test": 6, "val": 2}
 
 
 def test_new_cells_scale_the_same_way(ready):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +17,6 @@ PENALTY = 10.0
 """Strength of the shrinkage of a pair with average support. Chosen on one simulation, see docs."""
 LEAST = 0.01
 """Support below this share of the average is taken as this much: no pair is ruled out for good."""
-_BLOCK = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +93,11 @@ def fit_direct_effects(
     penalty[itself] = 1e12
     out = np.zeros((k, len(genes)), dtype=np.float32)
     rest = cross - gram @ prior
-    for first in range(0, len(genes), _BLOCK):
-        part = slice(first, min(first + _BLOCK, len(genes)))
-        system = np.repeat(gram[None], part.stop - first, axis=0)
-        system[:, np.arange(k), np.arange(k)] += penalty[:, part].T
-        out[:, part] = prior[:, part] + np.linalg.solve(system, rest[:, part].T[..., None])[..., 0].T
+    diagonal = np.arange(k)
+    for gene in range(len(genes)):
+        system = gram.copy(order="F")  # as LAPACK wants it, to be overwritten
+        system[diagonal, diagonal] += penalty[:, gene]
+        found = linalg.solve(system, rest[:, gene], assume_a="pos", overwrite_a=True, check_finite=False)
+        out[:, gene] = prior[:, gene] + found
     out[itself] = 0.0
     return DirectEffects(out, sd)
