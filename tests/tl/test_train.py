@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -221,10 +222,25 @@ def test_ctrl_c_keeps_the_best_so_far():
 
     mdata = ready()
     config = dataclasses.replace(TINY, max_epochs=30)
-    model = train(mdata, config=config, callbacks=[Interrupt()], progress=False, accelerator="cpu")
+    model = train(mdata, config=config, n_models=3, callbacks=[Interrupt()], progress=False, accelerator="cpu")
+    assert len(model.networks) == model.record["n_models"] == 1  # those to come were not wanted any more
     assert len(model.record["history"][0]["train_loss"]) == 1
     predict(mdata, model)
     assert np.isfinite(mdata["rna"].layers["predicted"]).all()
+
+
+def test_a_killed_training_ends_the_process():
+    import lightning.pytorch as pl
+
+    class Kill(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stop:
+        train(ready(), callbacks=[Kill()], **QUICK)
+    assert stop.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_lightning_callbacks_and_loggers_are_handed_on(tmp_path):

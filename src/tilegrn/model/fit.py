@@ -275,7 +275,7 @@ def fit_network(
     config: ModelConfig,
     seed: int,
     options: FitOptions,
-) -> dict[str, list[float]]:
+) -> tuple[dict[str, list[float]], bool]:
     """Train a network in place.
 
     Parameters
@@ -289,12 +289,14 @@ def fit_network(
 
     Returns
     -------
-    Losses per epoch.
+    Losses per epoch, and whether Ctrl-C ended the training.
 
     Raises
     ------
     FloatingPointError
         If the loss is not finite.
+    SystemExit
+        If the process was told to end (SIGTERM).
     """
     module = _Training(
         network,
@@ -326,7 +328,9 @@ def fit_network(
         )
         try:
             trainer.fit(module)
-        except SystemExit:
+        except SystemExit as stop:
+            if trainer.received_sigterm:  # Lightning would leave with the status of a success
+                raise SystemExit(128 + signal.SIGTERM) from stop
             if not trainer.interrupted:
                 raise
         if trainer.interrupted:
@@ -334,7 +338,7 @@ def fit_network(
         module.finish()
     network.eval()
     network.to("cpu")
-    return module.history
+    return module.history, bool(trainer.interrupted)
 
 
 @contextmanager

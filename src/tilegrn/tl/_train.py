@@ -149,9 +149,11 @@ def train(
     for i in range(n_models):
         if n_models > 1:
             _log().info("Network %d of %d", i + 1, n_models)
-        net, history = _fit_one(source, data, val, vocabulary, preparation, cfg, seed + 1000 * i, options)
+        net, history, stopped = _fit_one(source, data, val, vocabulary, preparation, cfg, seed + 1000 * i, options)
         networks.append(net)
         histories.append(history)
+        if stopped:  # Ctrl-C asks for the end, not for the next network
+            break
     model = GRNModel(vocabulary, cfg, preparation, networks, {})
     spread = calibrate(model, val)
     record = _record(source, vocabulary, cfg, histories, label, samples, seed, time.monotonic() - started) | spread
@@ -219,7 +221,7 @@ def _fit_one(
     cfg: ModelConfig,
     seed: int,
     options: FitOptions,
-) -> tuple[Network, dict[str, list[float]]]:
+) -> tuple[Network, dict[str, list[float]], bool]:
     import torch
 
     from tilegrn.model.build import build_network, learn_unseen, start_from_teacher
@@ -241,7 +243,7 @@ def _fit_one(
             )
             start_from_teacher(network, teacher)
         _log().info("Fitting the transformer")
-        history = fit_network(
+        history, stopped = fit_network(
             network,
             data,
             val,
@@ -253,7 +255,7 @@ def _fit_one(
             options=options,
         )
         learn_unseen(network, data, preparation.distance, _fold_of_genes(vocabulary, preparation))
-    return network, history
+    return network, history, stopped
 
 
 def _fold_of_genes(vocabulary: Vocabulary, preparation: Preparation) -> NDArray[np.int64]:
