@@ -68,6 +68,19 @@ def test_attributions_add_up_where_windows_are_thinned():
     assert _explained(few, data).error < 0.01
 
 
+def test_cells_that_need_more_points_get_them():
+    mdata, model = trained()
+    data, net = _data(mdata, model), model.networks[0]
+    undo = A.frozen(net)
+    try:
+        first = A.attribute(model, net, data, steps=1)
+        steps, found = A.complete(model, net, data, 1)
+    finally:
+        undo()
+    assert first.error > 0.01 >= found.error
+    assert steps > 1
+
+
 def test_cis_attribution_equals_brute_force_integration():
     mdata, model = trained()
     net = model.networks[0]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tilegrn.model.grn_model import GRNModel
     from tilegrn.model.module import GeneSide, Network
 
-__all__ = ["Attribution", "attribute", "choose_steps"]
+__all__ = ["Attribution", "attribute", "choose_steps", "complete"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,10 @@ TOLERANCE = 0.005
 """Largest accepted miss on the cells looked at: half of the 1 % promised, as other cells differ."""
 REFUSED = 0.01
 """Miss beyond which attributions are no account of the prediction."""
-MASK_CELLS = 32
+MASK_CELLS = 16
 """Cells that attributions of genes that are TFs are averaged over: each costs as much as five others."""
+MASK_STEPS = 6
+"""Most path points for these genes, whose attributions add up only approximately anyway."""
 _ENTRIES = 1_000_000
 """TF x window x gene products of the cis head formed at a time (about 250 bytes each)."""
 
@@ -110,7 +112,7 @@ def attribute(model: GRNModel, network: Network, data: CellData, *, steps: int, 
     if own.any():
         rows = np.unique(np.linspace(0, data.n_cells - 1, min(MASK_CELLS, data.n_cells)).round().astype(np.int64))
         for i, batch in enumerate(model.batches(data.take(rows), batch_size=batch_size, every_window=False)):
-            _masked(model, network, batch, side, steps, np.random.default_rng(i), masked, seen)
+            _masked(model, network, batch, side, min(steps, MASK_STEPS), np.random.default_rng(i), masked, seen)
         apart = (seen > 0) & own
         context[apart] = masked[apart] / seen[apart]
     tf, window, gene, value = cis.finish(data.n_cells)
@@ -119,6 +121,17 @@ def attribute(model: GRNModel, network: Network, data: CellData, *, steps: int, 
     known = np.flatnonzero(target >= 0)
     context[known, target[known]] = 0.0
     return Attribution(context.astype(np.float32), tf, window, gene, value, off / max(size, 1e-12))
+
+
+def complete(model: GRNModel, network: Network, data: CellData, steps: int) -> tuple[int, Attribution]:
+    """Attribute with at least so many path points, and with more where these cells need them to add up."""
+    found = attribute(model, network, data, steps=steps)
+    for more in STEPS:
+        if found.error <= REFUSED:
+            break
+        if more > steps:
+            steps, found = more, attribute(model, network, data, steps=more)
+    return steps, found
 
 
 def choose_steps(

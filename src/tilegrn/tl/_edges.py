@@ -129,7 +129,7 @@ def edges(
     >>> grn.tl.edges(mdata, model, groupby="cell_type")  # doctest: +SKIP
     >>> grn.get.edges(mdata, group="Astro").head()  # doctest: +SKIP
     """
-    from tilegrn.tl._attribution import attribute, choose_steps, frozen
+    from tilegrn.tl._attribution import choose_steps, complete, frozen
 
     _positive(max_cells=max_cells, max_edges=max_edges, max_cres=max_cres)
     out = _check.start(mdata, rna, atac, copy=copy)
@@ -150,13 +150,16 @@ def edges(
     tables, triplets, overlaps, errors = [], [], [], []
     undo = [frozen(net) for net in model.networks]
     try:
-        steps = 0
+        steps: list[int] = []
         for name, rows in groups.items():
             drawn = np.sort(rng.choice(rows, size=max_cells, replace=False)) if len(rows) > max_cells else rows
             data = everyone.take(drawn)
+            found: list[Attribution] = []
             if not steps:
-                steps = max(choose_steps(model, net, data) for net in model.networks)
-            found = [attribute(model, net, data, steps=steps) for net in model.networks]
+                steps = [choose_steps(model, net, data) for net in model.networks]
+            for i, net in enumerate(model.networks):
+                steps[i], each = complete(model, net, data, steps[i])
+                found.append(each)
             errors.append(max(f.error for f in found))
             openness = np.asarray(everyone.windows[rows].mean(axis=0), dtype=np.float64).ravel()
             here = direct * _presence(everyone, rows)[:, None]
@@ -186,7 +189,7 @@ def edges(
             "groupby": groupby or "",
             "jaccard_top": np.asarray(overlaps, dtype=np.float64),
             "completeness": float(max(errors)),
-            "steps": int(steps),
+            "steps": max(steps),
             "n_networks": len(model.networks),
             "max_cells": int(max_cells),
             "seed": int(seed),
