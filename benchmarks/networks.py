@@ -1,8 +1,7 @@
-"""Networks held against known ones: simulated data, mouse cortex, and the size of a whole genome.
+"""Networks held against known ones: simulated data and mouse cortex.
 
 python benchmarks/networks.py sim --seed 4 --models 2
-python benchmarks/networks.py cortex --models 2
-python benchmarks/networks.py scale
+python benchmarks/networks.py cortex --models 5
 
 Each prints JSON lines and a table; docs/benchmarks/networks.md keeps what was measured.
 """
@@ -12,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import time
 import warnings
 from pathlib import Path
@@ -138,54 +136,9 @@ def cortex(models: int, folder: str | None) -> None:
         report(name, evaluate_network(mdata, truth, max_cells=1000, targets="truth"))
 
 
-def scale(n_genes: int = 20_000, n_tfs: int = 400, n_windows: int = 100_000) -> None:
-    """Sparse combination of factors of genome size: 75 windows within reach of a gene, 20 TFs bound per window."""
-    from scipy import sparse
-
-    from tilegrn.tl._support import Support, combine
-
-    rng = np.random.default_rng(0)
-    reach, bound = 75, 20
-    start = time.time()
-    first = np.sort(rng.integers(n_windows - reach, size=n_genes))
-    columns = (first[:, None] + np.arange(reach)).ravel()
-    bp = rng.integers(1, 1_000_000, size=columns.size).astype(np.float32)
-    distance = sparse.csr_matrix((bp, columns, np.arange(n_genes + 1) * reach), shape=(n_genes, n_windows))
-    by_window = sparse.csr_matrix(
-        (
-            rng.random(n_windows * bound).astype(np.float32) + 0.5,
-            rng.integers(n_tfs, size=n_windows * bound),
-            np.arange(n_windows + 1) * bound,
-        ),
-        shape=(n_windows, n_tfs),
-    )
-    by_window.sum_duplicates()
-    binding = sparse.csr_matrix(by_window.T)
-    binding.sort_indices()
-    say(step="made factors", seconds=time.time() - start, triplets=n_genes * reach * bound)
-    start = time.time()
-    support = Support(binding, distance, 25_000.0)
-    openness = rng.random(n_windows)
-    s = support.tf_gene(openness)
-    say(step="support", seconds=time.time() - start, shape=list(s.shape))
-    start = time.time()
-    code, loadings = rng.normal(size=(n_tfs, 32)), rng.normal(size=(32, n_genes))
-    attribution = (code @ loadings).astype(np.float32)
-    covariation = rng.normal(size=s.shape).astype(np.float32)
-    where = np.flatnonzero(s > 0)
-    score, _ = combine(attribution.ravel()[where], covariation.ravel()[where], s.ravel()[where])
-    best = where[np.argsort(-score, kind="stable")[:250_000]]
-    tf, gene = np.divmod(best, n_genes)
-    say(step="rank", seconds=time.time() - start, candidates=len(where))
-    start = time.time()
-    edge, *_ = support.windows(openness, tf, gene, 5)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    say(step="triplets", seconds=time.time() - start, edges=len(tf), triplets=len(edge), peak_gb=peak)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["sim", "cortex", "scale"])
+    parser.add_argument("what", choices=["sim", "cortex"])
     parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("--models", type=int, default=2)
     parser.add_argument("--knockouts", type=int, default=8)
@@ -195,10 +148,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     if args.what == "sim":
         sim(args.seed, args.models, args.knockouts, args.folder, small=args.small)
-    elif args.what == "cortex":
-        cortex(args.models, args.folder)
     else:
-        scale()
+        cortex(args.models, args.folder)
 
 
 if __name__ == "__main__":
