@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 import tilegrn as grn
+from tilegrn.model.grn_model import GRNModel
 
 DATA = Path(os.environ.get("TILEGRN_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 FOLDS = [("09G", "09H"), ("09A", "09B"), ("09C", "09D"), ("09E", "09F")]
@@ -62,6 +64,27 @@ def shuffle_windows(mdata, seed: int = 0) -> None:
         order[rows] = rng.permutation(rows)
     atac = mdata["atac"]
     atac.obsm["windows"] = atac.obsm["windows"].tocsr()[order]
+
+
+def fit_and_judge(mdata, models: int, baselines: tuple[str, ...], columns: list[str], *, seed: int = 0) -> list[dict]:
+    """Return a row for the mean of single networks, then one for each row of the scorecard of their average."""
+    start = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = grn.tl.train(mdata, n_models=models, seed=seed, progress=False, accelerator="cpu")
+        seconds = time.monotonic() - start
+        singles = []
+        for net in model.networks:
+            one = GRNModel(model.vocabulary, model.config, model.preparation, [net], model.record)
+            grn.tl.predict(mdata, one)
+            singles.append(held_out_pearson(mdata))
+        grn.tl.predict(mdata, model)
+        card = grn.tl.scorecard(mdata, baselines=baselines, n_models=models)
+    rows = [{"method": "one seed", "pearson": round(float(np.mean(singles)), 4), "seconds": round(seconds / models)}]
+    for _, line in card.table.iterrows():
+        rows.append({"method": line["method"]} | {c: round(float(line[c]), 4) for c in columns})
+    rows[1]["seconds"] = round(seconds)
+    return [{"models": models, "genes": card.parameters["n_genes"]} | row for row in rows]
 
 
 def between_markers(page: Path, tables: dict[str, list[str]]) -> None:

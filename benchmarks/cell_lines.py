@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import time
 import warnings
 from pathlib import Path
 
 import numpy as np
-from _cortex import DATA, between_markers, held_out_pearson
+from _cortex import DATA, between_markers, fit_and_judge
 
 import tilegrn as grn
-from tilegrn.model.grn_model import GRNModel
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 BASELINES = ("ridge", "low_rank", "mlp", "deepset_teacher")
@@ -43,26 +41,8 @@ def prepared(split: int, share: float):
 
 def run(split: int, models: int, share: float) -> list[dict]:
     """Fit and judge on one split."""
-    mdata = prepared(split, share)
-    start = time.monotonic()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = grn.tl.train(mdata, n_models=models, seed=split, progress=False, accelerator="cpu")
-        seconds = time.monotonic() - start
-        singles = []
-        for net in model.networks:
-            one = GRNModel(model.vocabulary, model.config, model.preparation, [net], model.record)
-            grn.tl.predict(mdata, one)
-            singles.append(held_out_pearson(mdata))
-        grn.tl.predict(mdata, model)
-        card = grn.tl.scorecard(mdata, baselines=BASELINES, n_models=models)
-    rows = [{"split": split, "models": models, "genes": card.parameters["n_genes"], "method": "one seed",
-             "pearson": round(float(np.mean(singles)), 4), "seconds": round(seconds / models)}]  # fmt: skip
-    for _, line in card.table.iterrows():
-        rows.append({"split": split, "models": models, "genes": card.parameters["n_genes"], "method": line["method"]}
-                    | {c: round(float(line[c]), 4) for c in COLUMNS})  # fmt: skip
-    rows[1]["seconds"] = round(seconds)
-    return rows
+    found = fit_and_judge(prepared(split, share), models, BASELINES, COLUMNS, seed=split)
+    return [{"split": split} | row for row in found]
 
 
 def table(rows: list[dict]) -> list[str]:

@@ -10,15 +10,10 @@ from __future__ import annotations
 
 import argparse
 import csv
-import time
-import warnings
 from pathlib import Path
 
 import numpy as np
-from _cortex import FOLDS, between_markers, cortex, held_out_pearson
-
-import tilegrn as grn
-from tilegrn.model.grn_model import GRNModel
+from _cortex import FOLDS, between_markers, cortex, fit_and_judge
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 BASELINES = ("ridge", "low_rank", "mlp_teacher", "deepset_teacher")
@@ -28,26 +23,7 @@ COLUMNS = ["pearson", "pearson_median", "pearson_above_0.1", "pearson_tf", "devi
 
 def run(fold: int, models: int) -> list[dict]:
     """Fit and judge the model and the baselines on one fold."""
-    mdata = cortex(fold)
-    start = time.monotonic()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = grn.tl.train(mdata, n_models=models, progress=False, accelerator="cpu")
-        seconds = time.monotonic() - start
-        singles = []
-        for net in model.networks:
-            one = GRNModel(model.vocabulary, model.config, model.preparation, [net], model.record)
-            grn.tl.predict(mdata, one)
-            singles.append(held_out_pearson(mdata))
-        grn.tl.predict(mdata, model)
-        card = grn.tl.scorecard(mdata, baselines=BASELINES, n_models=models)
-    rows = [{"fold": fold, "models": models, "method": "one seed", "pearson": round(float(np.mean(singles)), 4),
-             "seconds": round(seconds / models)}]  # fmt: skip
-    for _, line in card.table.iterrows():
-        rows.append({"fold": fold, "models": models, "method": line["method"]}
-                    | {c: round(float(line[c]), 4) for c in COLUMNS})  # fmt: skip
-    rows[1]["seconds"] = round(seconds)
-    return rows
+    return [{"fold": fold} | row for row in fit_and_judge(cortex(fold), models, BASELINES, COLUMNS)]
 
 
 def table(rows: list[dict]) -> list[str]:
@@ -98,7 +74,7 @@ def main() -> None:
             print(row, flush=True)
         rows += found
         with path.open("w", newline="") as handle:
-            writer = csv.DictWriter(handle, ["fold", "models", "method", *COLUMNS])
+            writer = csv.DictWriter(handle, ["fold", "models", "genes", "method", *COLUMNS])
             writer.writeheader()
             writer.writerows(rows)
     between_markers(DOCS / "model.md", {"libraries": table([r for r in rows if r["models"] == str(args.models)])})

@@ -46,7 +46,7 @@ BASELINES: Final = (
 )
 """Baselines that :func:`scorecard` can fit."""
 USUAL: Final = ("mean", "depth", "ridge", "low_rank", "mlp", "deepset_teacher")
-"""Those fitted by default, and LightGBM where it is installed: it takes longer than the others together."""
+"""Those fitted by default, and LightGBM where it is installed."""
 _DEPTH_SHARE: Final = 0.8
 _MIN_IDENTICAL: Final = 10
 

@@ -54,9 +54,10 @@ def predict(
         Layer to write.
     spread
         Also write ``<key_added>_sd``, by default when the model has several networks: their standard deviation, in
-        log1p units, times the factor that :func:`train` fitted on validation cells. So calibrated, it is the standard
-        error of the prediction itself; the counting noise of an observation comes on top. One factor serves all genes
-        and cells, those of other samples too, where nothing was checked: see :func:`reliability`. Without the factor
+        log1p units, times the factor that :func:`train` fitted on validation cells. So calibrated, it estimates the
+        standard error of the prediction itself; the counting noise of an observation comes on top. One factor serves
+        all genes and cells. On samples not trained on it is too small (held-out libraries of the mouse cortex: a
+        quarter of the squared error beyond counting noise), see :func:`reliability`. Without the factor
         (trained without validation cells, or by an older tilegrn) it is the bare spread, which understates the error
         because networks err together; the record's ``calibrated`` tells which.
     batch_size
