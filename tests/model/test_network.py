@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,15 +104,16 @@ def test_gates_of_one_change_nothing_and_of_zero_take_out():
     data, pairs, network, config, _, _ = made()
     rng = np.random.default_rng(0)
     prep = Preparation(**dict.fromkeys(Preparation.__dataclass_fields__, None))  # only the components are read
-    idf, loadings = rng.uniform(1, 2, 30).astype(np.float32), rng.normal(size=(30, 3)).astype(np.float32)
+    idf, loadings = rng.uniform(1, 2, 30).astype(np.float32), rng.normal(size=(30, 1)).astype(np.float32)
     center, scale = rng.normal(size=3).astype(np.float32), rng.uniform(1, 2, 3).astype(np.float32)
+    guided = rng.normal(size=(6, 30, 2)).astype(np.float32)
     for name, value in (
-        ("idf", idf), ("loadings", loadings), ("component_center", center), ("component_scale", scale)
+        ("idf", idf), ("loadings", loadings), ("guided", guided), ("known", np.zeros(0, np.uint64)),
+        ("component_center", center), ("component_scale", scale),
     ):  # fmt: skip
         object.__setattr__(prep, name, value)
-    data = CellData(
-        data.tfs, data.windows, prep.components.transform(data.windows), data.depth, data.size_factor, data.counts
-    )
+    part = np.arange(7) % 6
+    data = replace(data, components=prep.components.transform(data.windows, part), part=part)
     maker = BatchMaker(data, pairs, config)
     batch = maker.evaluate(np.arange(7))
     ones = torch.ones_like(batch.tf_value), torch.ones_like(batch.window_value)
@@ -123,7 +125,7 @@ def test_gates_of_one_change_nothing_and_of_zero_take_out():
         windows, tfs = data.windows.tolil(), data.tfs.tolil()
         windows[:, w], tfs[:, tf] = 0, 0
         windows, tfs = windows.tocsr(), tfs.tocsr()
-        without = CellData(tfs, windows, prep.components.transform(windows), data.depth, data.size_factor)
+        without = replace(data, tfs=tfs, windows=windows, components=prep.components.transform(windows, part))
         window_gate, tf_gate = ones[1].clone(), ones[0].clone()
         there = batch.window_token < len(batch.used)
         window_gate[there & (batch.used[batch.window_token.clamp_max(len(batch.used) - 1)] == w)] = 0

@@ -17,7 +17,7 @@ from tilegrn.tl._perturb import knockout  # noqa: E402
 
 
 def _rates(mdata, model, like=None):
-    """Rates of all cells; depths of ``like``, as a knock-out leaves them."""
+    """Rates of all cells; depths (and regressions of the guided components) of ``like``, as a knock-out leaves them."""
     import dataclasses
 
     source = read_source(mdata, rna="rna", atac="atac", layer=None, for_training=False)
@@ -25,7 +25,8 @@ def _rates(mdata, model, like=None):
     if like is not None:
         old = read_source(like, rna="rna", atac="atac", layer=None, for_training=False)
         was = cell_data(old, model.vocabulary, model.preparation, model.config)
-        data = dataclasses.replace(data, depth=was.depth, size_factor=was.size_factor)
+        components = model.preparation.components.transform(data.windows, was.part)
+        data = dataclasses.replace(data, components=components, depth=was.depth, size_factor=was.size_factor)
     return np.concatenate([r for _, r, _ in model.iter_rates(data)], axis=1)
 
 

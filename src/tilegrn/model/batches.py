@@ -45,6 +45,8 @@ class CellData:
         Per cell, float32.
     counts
         Cells x target genes, CSR float32; None for prediction.
+    part
+        Per cell, int64: which regression scored its guided components (see :mod:`tilegrn.model.guided`). None if none.
     """
 
     tfs: sparse.csr_matrix
@@ -53,6 +55,7 @@ class CellData:
     depth: NDArray[np.float32]
     size_factor: NDArray[np.float32]
     counts: sparse.csr_matrix | None = None
+    part: NDArray[np.int64] | None = None
 
     @property
     def n_cells(self) -> int:
@@ -68,6 +71,7 @@ class CellData:
             self.depth[cells],
             self.size_factor[cells],
             None if self.counts is None else self.counts[cells],
+            None if self.part is None else self.part[cells],
         )
 
 
@@ -91,6 +95,8 @@ class Batch:
         Cells x components; cells x 2; cells.
     counts
         Cells x genes, or None.
+    part
+        Cells: see :class:`CellData`; or None.
     cis_cell, cis_window, cis_value
         Per open window of the cis head: cell of the batch, position in ``cis_used``, accessibility.
     cis_used
@@ -128,6 +134,7 @@ class Batch:
     groups: tuple[tuple[int, int, int], ...]
     tf_present: Tensor | None = None
     window_present: Tensor | None = None
+    part: Tensor | None = None
 
     def only(self, genes: Tensor, n_genes: int) -> Batch:
         """Keep the pairs of some genes, numbered by their place in ``genes``."""
@@ -282,6 +289,7 @@ class BatchMaker:
             pair_gene=t(opened.gene),
             pair_distance=t(opened.distance),
             groups=groups,
+            part=None if data.part is None else t(data.part[cells]),
         )
 
 

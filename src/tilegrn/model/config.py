@@ -51,6 +51,9 @@ class ModelConfig:
         Hidden layer of the network that starts the latents from dense inputs.
     n_components, n_loadings
         Accessibility components per cell, and LSI loadings per window that make its token.
+    n_guided, guided_penalty
+        Components per cell that a ridge regression from windows to expression adds (0 for none; at most one per 20
+        training cells), and its penalty.
     attention, token_gain, token_offset
         ``"sigmoid"`` sums over n tokens, times gain / (n + offset), and so keeps counts; ``"softmax"`` averages.
     use_tfs, use_windows, use_components, use_binding, use_distance, use_cis
@@ -91,6 +94,8 @@ class ModelConfig:
     hidden: int = 256
     n_components: int = 50
     n_loadings: int = 64
+    n_guided: int = 32
+    guided_penalty: float = 1.0
     attention: Literal["sigmoid", "softmax"] = "sigmoid"
     token_gain: float = 6.0
     token_offset: float = 10.0

@@ -58,18 +58,24 @@ def _components(batch: Batch, preparation: Preparation, config: ModelConfig, gat
     """Compute accessibility components of cells whose windows are open to the degree of the gate."""
     if not (config.use_components and config.use_windows) or not len(batch.used):
         return batch.components
-    n = batch.components.shape[1]
     used = batch.used.cpu().numpy()
     found = preparation.components
     idf = torch.from_numpy(found.idf[used]).to(gate)
-    loadings = torch.from_numpy(found.loadings[used, :n]).to(gate)
+    loadings = torch.from_numpy(found.loadings[used]).to(gate)
     token = batch.window_token.clamp_max(len(used) - 1)
     weight = idf[token]
     # The gate enters the norm once, not squared: the same for 0 and 1, and no jump where all windows close together.
     norm = (gate * weight.square()).sum(1, keepdim=True).clamp_min(1e-16).sqrt()
-    raw = torch.einsum("cn,cnk->ck", gate * weight / norm, loadings[token])
-    center = torch.from_numpy(found.center[:n]).to(gate)
-    scale = torch.from_numpy(found.scale[:n]).to(gate)
+    each = loadings[token]
+    if found.guided.shape[2]:
+        if batch.part is None:
+            msg = "Cells with guided components need their part; make them with cell_data."
+            raise ValueError(msg)
+        guided = torch.from_numpy(found.guided[:, used]).to(gate)
+        each = torch.cat([each, guided[batch.part[:, None], token]], dim=2)
+    raw = torch.einsum("cn,cnk->ck", gate * weight / norm, each)
+    center = torch.from_numpy(found.center).to(gate)
+    scale = torch.from_numpy(found.scale).to(gate)
     return (raw - center) / scale
 
 

@@ -329,7 +329,7 @@ class GRNModel:
         for i in range(int(text["n_networks"])):
             net = Network(
                 n_tfs=len(vocabulary.tfs),
-                n_components=min(config.n_components, preparation.loadings.shape[1]),
+                n_components=preparation.components.n,
                 log_mean=shared["log_mean"],
                 loadings=shared["context.loadings"],
                 features=shared["features"],

@@ -11,12 +11,12 @@ from scipy import sparse
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Components", "fit_components"]
+__all__ = ["Components", "fit_components", "leading_directions", "tf_idf"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Components:
-    """Loadings of windows on accessibility components.
+    """What turns open windows into the components of a cell.
 
     Attributes
     ----------
@@ -24,24 +24,51 @@ class Components:
         Float32 per window: log(1 + cells / open cells).
     loadings
         Windows x components, float32: right singular vectors.
-    scale
-        Float32 per component: standard deviation of the training cells' scores.
-    center
-        Float32 per component: their mean.
+    guided
+        Parts x windows x guided components, float32, see :mod:`tilegrn.model.guided`; the last axis may be empty.
+    known
+        Hashes of the training cells, sorted.
+    scale, center
+        Float32 per component, guided ones last: standard deviation and mean over the training cells.
     """
 
     idf: NDArray[np.float32]
     loadings: NDArray[np.float32]
+    guided: NDArray[np.float32]
+    known: NDArray[np.uint64]
     scale: NDArray[np.float32]
     center: NDArray[np.float32]
 
-    def transform(self, windows: sparse.csr_matrix) -> NDArray[np.float32]:
-        """Scores of cells (cells x components), standardised by the training cells."""
-        raw = _tf_idf(windows, self.idf) @ self.loadings
-        return np.asarray((raw - self.center) / self.scale, dtype=np.float32)
+    @property
+    def n(self) -> int:
+        """Number of components, guided ones included."""
+        return int(self.loadings.shape[1]) + int(self.guided.shape[2])
+
+    def transform(self, windows: sparse.csr_matrix, part: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Scores of cells (cells x components), standardised by the training cells.
+
+        Parameters
+        ----------
+        windows
+            Cells x windows, counts; only open or closed is used.
+        part
+            Part of each cell, by default told from its open windows. Give it for cells whose windows were closed.
+        """
+        return np.asarray((self.raw(windows, part) - self.center) / self.scale, dtype=np.float32)
+
+    def raw(self, windows: sparse.csr_matrix, part: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Scores before standardising."""
+        from tilegrn.model.guided import guided_scores, part_of_cells
+
+        x = tf_idf(windows, self.idf)
+        if not self.guided.shape[2]:
+            return np.asarray(x @ self.loadings)
+        part = part_of_cells(windows, self.known) if part is None else part
+        return np.concatenate([x @ self.loadings, guided_scores(x, self.guided, part)], axis=1)
 
 
-def _tf_idf(windows: sparse.csr_matrix, idf: NDArray[np.float32]) -> sparse.csr_matrix:
+def tf_idf(windows: sparse.csr_matrix, idf: NDArray[np.float32]) -> sparse.csr_matrix:
+    """Return open windows times idf, rows of length 1."""
     x = sparse.csr_matrix(windows, dtype=np.float32, copy=True)
     x.data[:] = (x.data > 0).astype(np.float32)
     x.data *= idf[x.indices]
@@ -50,8 +77,8 @@ def _tf_idf(windows: sparse.csr_matrix, idf: NDArray[np.float32]) -> sparse.csr_
     return x
 
 
-def fit_components(windows: sparse.csr_matrix, n: int, *, seed: int, n_iter: int = 4) -> Components:
-    """Fit components by a randomised SVD (Halko, Martinsson and Tropp 2011).
+def fit_components(windows: sparse.csr_matrix, n: int, *, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Fit idf and loadings on training cells.
 
     Parameters
     ----------
@@ -61,23 +88,32 @@ def fit_components(windows: sparse.csr_matrix, n: int, *, seed: int, n_iter: int
         Number of components; cut at what the data can give.
     seed
         Of the random start.
+
+    Returns
+    -------
+    idf per window, and windows x components.
     """
     cells, width = windows.shape
-    n = max(1, min(n, cells - 1, width - 1))
     opened = np.bincount(windows.indices[windows.data > 0], minlength=width)
     idf = np.where(opened > 0, np.log1p(cells / np.maximum(opened, 1)), 0.0).astype(np.float32)
-    x = _tf_idf(windows, idf)
+    return idf, leading_directions(tf_idf(windows, idf), n, seed=seed)
+
+
+def leading_directions(x: sparse.csr_matrix, n: int, *, seed: int, n_iter: int = 4) -> NDArray[np.float32]:
+    """Leading right singular vectors by a randomised SVD (Halko, Martinsson and Tropp 2011), columns x n.
+
+    Signs are such that the largest entry of each is positive.
+    """
+    rows, width = x.shape
+    n = max(1, min(n, rows - 1, width - 1))
     rng = np.random.default_rng(seed)
-    k = min(n + 10, cells, width)
+    k = min(n + 10, rows, width)
     q = rng.standard_normal((width, k)).astype(np.float32)
     xt = x.T.tocsr()
     for _ in range(n_iter):
         q, _ = np.linalg.qr(xt @ (x @ q))
-    b = x @ q
-    _, _, vt = np.linalg.svd(b, full_matrices=False)
-    loadings = (q @ vt[:n].T).astype(np.float32)
-    sign = np.sign(loadings[np.abs(loadings).argmax(0), np.arange(n)])
-    loadings *= np.where(sign == 0, 1, sign).astype(np.float32)
-    raw = x @ loadings
-    scale = np.maximum(raw.std(0), 1e-6).astype(np.float32)
-    return Components(idf, loadings, scale, raw.mean(0).astype(np.float32))
+    _, _, vt = np.linalg.svd(x @ q, full_matrices=False)
+    found = (q @ vt[:n].T).astype(np.float32)
+    sign = np.sign(found[np.abs(found).argmax(0), np.arange(n)])
+    found *= np.where(sign == 0, 1, sign).astype(np.float32)
+    return np.asarray(found)

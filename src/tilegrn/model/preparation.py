@@ -61,8 +61,10 @@ class Preparation:
     ----------
     tf_min, tf_max, window_min, window_max
         Of the min-max scaling of log1p counts, float64.
-    idf, loadings, component_scale, component_center
-        Of the accessibility components, see :class:`tilegrn.model.lsi.Components`.
+    idf, loadings
+        Of accessibility, see :class:`tilegrn.model.lsi.Components`; the columns make the tokens of windows.
+    guided, known, component_scale, component_center
+        Of the components of a cell: the first columns of ``loadings``, then the guided ones.
     depth_mean, depth_scale
         Of log size factor and log1p ATAC depth.
     median_depth
@@ -85,6 +87,8 @@ class Preparation:
     window_max: NDArray[np.float64]
     idf: NDArray[np.float32]
     loadings: NDArray[np.float32]
+    guided: NDArray[np.float32]
+    known: NDArray[np.uint64]
     component_scale: NDArray[np.float32]
     component_center: NDArray[np.float32]
     depth_mean: NDArray[np.float64]
@@ -99,10 +103,13 @@ class Preparation:
 
     @property
     def components(self) -> Components:
-        """The accessibility components."""
+        """The accessibility components of cells."""
         from tilegrn.model.lsi import Components
 
-        return Components(self.idf, self.loadings, self.component_scale, self.component_center)
+        plain = len(self.component_scale) - self.guided.shape[2]
+        return Components(
+            self.idf, self.loadings[:, :plain], self.guided, self.known, self.component_scale, self.component_center
+        )
 
     def pairs(self, distance: sparse.csr_matrix | None = None) -> Pairs:
         """Return the window-gene pairs of the training genes, or of a genes x windows matrix of bp plus one."""

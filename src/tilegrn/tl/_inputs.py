@@ -223,7 +223,8 @@ def fit_preparation(
         Genes (columns) to be predicted.
     """
     from tilegrn.model.features import gene_features
-    from tilegrn.model.lsi import fit_components
+    from tilegrn.model.guided import expression_axes, fit_guided
+    from tilegrn.model.lsi import Components, fit_components
     from tilegrn.model.preparation import Preparation, Vocabulary, window_features
 
     opened = source.open[train]
@@ -237,12 +238,21 @@ def fit_preparation(
     tf_columns = np.flatnonzero(source.is_tf)
     tf_range = fit_minmax(counts[:, tf_columns])
     window_range = fit_minmax(opened)
-    found = fit_components(opened, config.n_loadings, seed=seed)
-    median = float(np.median(source.depth[train]))
-    depth = _depth(source.depth[train] / max(median, 1.0), opened)
+    idf, loadings = fit_components(opened, config.n_loadings, seed=seed)
+    median = max(float(np.median(source.depth[train])), 1.0)
+    size = source.depth[train] / median
+    depth = _depth(size, opened)
+    n_guided = min(config.n_guided, len(train) // 20)
+    known, guided = np.zeros(0, np.uint64), np.zeros((1, len(keep), 0), np.float32)
+    if n_guided and config.use_windows and config.use_components:
+        axes = expression_axes(counts[:, targets], np.maximum(size, 1.0 / median), n_guided, seed=seed)
+        known, guided = fit_guided(opened, idf, axes, penalty=config.guided_penalty)
+    plain = loadings[:, : config.n_components]
+    n = plain.shape[1] + guided.shape[2]
+    scores = Components(idf, plain, guided, known, np.ones(n, np.float32), np.zeros(n, np.float32)).raw(opened)
     distance = source.distance[targets][:, keep]
     openness = (seen[keep] / len(train)).astype(np.float32)
-    raw = gene_features(distance, window_features(found.loadings, found.idf), openness, config.pooling_lengths)
+    raw = gene_features(distance, window_features(loadings, idf), openness, config.pooling_lengths)
     place = np.full(len(source.genes), -1, dtype=np.int64)
     place[targets] = np.arange(len(targets))
     grid = source.grid
@@ -262,13 +272,15 @@ def fit_preparation(
         tf_max=tf_range.maximum,
         window_min=window_range.minimum,
         window_max=window_range.maximum,
-        idf=found.idf,
-        loadings=found.loadings,
-        component_scale=found.scale,
-        component_center=found.center,
+        idf=idf,
+        loadings=loadings,
+        guided=guided,
+        known=known,
+        component_scale=np.maximum(scores.std(0), 1e-6).astype(np.float32),
+        component_center=scores.mean(0).astype(np.float32),
         depth_mean=depth.mean(0),
         depth_scale=np.maximum(depth.std(0), 1e-6),
-        median_depth=max(median, 1.0),
+        median_depth=median,
         gene_mean=np.asarray(counts.mean(0), dtype=np.float64).ravel(),
         openness=openness,
         feature_mean=raw.mean(0),
@@ -298,6 +310,7 @@ def cell_data(
     has other genes, its depth is compared with what training cells have over the shared genes.
     """
     from tilegrn.model.batches import CellData
+    from tilegrn.model.guided import part_of_cells
 
     rows = np.arange(len(source.cells)) if rows is None else rows
     counts = source.counts[rows]
@@ -313,14 +326,15 @@ def cell_data(
     windows.sort_indices()
     size = size_factors(source, vocabulary, preparation)[rows]
     depth = (_depth(size, windows) - preparation.depth_mean) / preparation.depth_scale
-    components = preparation.components.transform(windows)[:, : config.n_components]
+    part = part_of_cells(windows, preparation.known)
     return CellData(
         tfs=MinMax(preparation.tf_min, preparation.tf_max).transform(tfs),
         windows=MinMax(preparation.window_min, preparation.window_max).transform(windows),
-        components=np.ascontiguousarray(components),
+        components=preparation.components.transform(windows, part),
         depth=depth.astype(np.float32),
         size_factor=size.astype(np.float32),
         counts=_reorder(counts, [place[g] for g in vocabulary.genes]) if with_counts else None,
+        part=part,
     )
 
 

@@ -121,7 +121,7 @@ def knockout(
         raise InputError(msg)
     groups = _groups(mdata, groupby, len(source.cells), rna, atac)
     before = cell_data(source, model.vocabulary, model.preparation, model.config)
-    after = _perturbed(before, levels, closed, model.preparation, model.config.n_components)
+    after = _perturbed(before, levels, closed, model.preparation)
     factor = _direct(mdata, model, source, before, levels) if direct and levels else None
     n_genes = len(model.vocabulary.genes)
     n_nets = len(model.networks)
@@ -251,9 +251,7 @@ def _groups(mdata: MuData, groupby: str | None, n: int, rna: str, atac: str) -> 
     return out
 
 
-def _perturbed(
-    data: CellData, levels: dict[int, float], closed: NDArray[np.int64], prep: Preparation, n_components: int
-) -> CellData:
+def _perturbed(data: CellData, levels: dict[int, float], closed: NDArray[np.int64], prep: Preparation) -> CellData:
     """Set TF columns to levels and take windows out; components follow, depths stay."""
     tfs = sparse.csc_matrix(data.tfs)
     if levels:
@@ -273,7 +271,7 @@ def _perturbed(
         windows = windows.copy()
         windows.data[gone[windows.indices]] = 0.0
         windows.eliminate_zeros()
-        components = np.ascontiguousarray(prep.components.transform(windows)[:, :n_components])
+        components = prep.components.transform(windows, data.part)
     return dataclasses.replace(data, tfs=tfs, windows=windows, components=components)
 
 

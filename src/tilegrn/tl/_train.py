@@ -236,7 +236,8 @@ def _fit_one(
         network = build_network(data, vocabulary, preparation, _binding(source, vocabulary), cfg)
         teacher = None
         if cfg.teacher is not None and cfg.teacher.weight > 0:
-            context = data.components if cfg.teacher.use_windows and cfg.use_windows else data.components[:, :0]
+            seen = cfg.n_components if cfg.teacher.use_windows and cfg.use_windows else 0
+            context = np.ascontiguousarray(data.components[:, :seen])
             _log().info("Fitting the teacher on %d training cells", data.n_cells)
             teacher = fit_teacher(
                 data.counts, data.size_factor, context, cfg.teacher, seed=seed, progress=options.progress
