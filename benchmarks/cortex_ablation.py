@@ -29,6 +29,8 @@ VARIANTS = {
     "windows shuffled between cells": {},
     "no TFs": {"use_tfs": False},
     "no accessibility components": {"use_components": False},
+    "no guided components": {"n_guided": 0},
+    "windows never swapped": {"window_swap": 0.0},
     "no cis head": {"use_cis": False},
     "no binding": {"use_binding": False},
     "no distance": {"use_distance": False},

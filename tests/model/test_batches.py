@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -133,3 +135,36 @@ def test_evaluation_batches_hold_every_cell_once_and_a_bounded_number_of_pairs()
     for rows in parts:
         assert len(rows) <= 16
         assert len(rows) == 1 or len(maker.evaluate(rows).pair_gene) <= 300
+
+
+def test_swapped_windows_come_from_a_donor_and_all_else_from_the_cell():
+    data, pairs, _, config, _, _ = made(window_swap=1.0, window_dropout=0.0, tf_dropout=0.0)
+    data = replace(data, part=np.arange(7))
+    donor = np.array([3, 4, 5, 6, 0, 1, 2])
+    batch = BatchMaker(data, pairs, config, donor[:, None]).train(np.arange(7), np.random.default_rng(0))
+    own = BatchMaker(data, pairs, config).evaluate(np.arange(7))
+    for row, cell in enumerate(batch.cells.tolist()):
+        other = donor[cell]
+        windows = batch.used[batch.window_token[row][batch.window_token[row] < len(batch.used)]]
+        np.testing.assert_array_equal(np.sort(windows), np.sort(data.windows[other].indices))
+        np.testing.assert_array_equal(batch.components[row], data.components[other])
+        assert batch.depth[row].tolist() == [data.depth[cell, 0], data.depth[other, 1]]
+        assert batch.part[row] == other
+        np.testing.assert_array_equal(batch.tf_dense[row], own.tf_dense[cell])
+        np.testing.assert_array_equal(batch.counts[row], own.counts[cell])
+        assert batch.log_size[row] == own.log_size[cell]
+        read = batch.cis_used[batch.cis_window[batch.cis_cell == row]]
+        np.testing.assert_array_equal(np.sort(read), np.sort(own.cis_used[own.cis_window[own.cis_cell == cell]]))
+
+
+def test_windows_are_swapped_in_the_share_of_cells_asked_for_and_never_in_evaluation():
+    data, _, _, config, _, _ = made(n_cells=600, use_cis=False, window_swap=0.3)
+    data = replace(data, part=np.arange(600))
+    donors = np.random.default_rng(1).integers(600, size=(600, 4))
+    maker = BatchMaker(data, None, config, donors)
+    batch = maker.train(np.arange(600), np.random.default_rng(0))
+    cell, read = batch.cells.numpy(), batch.part.numpy()
+    swapped = cell != read
+    assert 0.22 < swapped.mean() < 0.38
+    assert (donors[cell[swapped]] == read[swapped, None]).any(1).all()
+    assert (maker.evaluate(np.arange(600)).part.numpy() == np.arange(600)).all()

@@ -91,3 +91,15 @@ def test_axes_without_variation_give_no_weights():
     windows, _, _ = example(n=60)
     idf, _ = fit_components(windows, 5, seed=0)
     assert not fit_guided(windows, idf, np.ones((60, 2), np.float32), penalty=1.0)[1].any()
+
+
+def test_only_axes_that_windows_tell_are_kept():
+    windows, _, state = example(n=800)
+    rng = np.random.default_rng(3)
+    axes = np.column_stack([rng.normal(size=800), state[:, 0], rng.normal(size=(800, 20)), state[:, 1]])
+    idf, _ = fit_components(windows, 5, seed=0)
+    known, weights = fit_guided(windows, idf, axes.astype(np.float32), penalty=1.0)
+    assert 2 <= weights.shape[2] <= 3  # chance lets one of twenty pass at times
+    scores = guided_scores(tf_idf(windows, idf), weights, part_of_cells(windows, known))
+    for true in (0, 1):
+        assert max(pearsonr(s, state[:, true])[0] for s in scores.T) > 0.5

@@ -175,8 +175,12 @@ def epoch_order(n_cells: int, seed: int, epoch: int) -> NDArray[np.int64]:
 class BatchMaker:
     """Turns rows of a :class:`CellData` into batches."""
 
-    def __init__(self, data: CellData, pairs: Pairs | None, config: ModelConfig) -> None:
+    def __init__(
+        self, data: CellData, pairs: Pairs | None, config: ModelConfig, donors: NDArray[np.int64] | None = None
+    ) -> None:
+        """Keep what batches are made of; ``donors`` are cells x n, whose windows each cell may read in training."""
         self.data = data
+        self.donors = donors if donors is not None and donors.shape[1] and config.window_swap > 0 else None
         self.pairs = pairs if config.use_cis else None
         self.split = None if self.pairs is None else self.pairs.split(config.near)
         self.config = config
@@ -217,11 +221,15 @@ class BatchMaker:
         cfg = self.config
         hidden = rng.random((len(cells), self.data.tfs.shape[1])) < cfg.tf_dropout
         rate = rng.random(len(cells)) * cfg.window_dropout
+        read = cells
+        if self.donors is not None:
+            other = self.donors[cells, rng.integers(0, self.donors.shape[1], len(cells))]
+            read = np.where(rng.random(len(cells)) < cfg.window_swap, other, cells)
         # Sorted by the number of tokens to come, so that runs of cells waste little on padding.
-        left = (1 - rate) * np.diff(self.data.windows.indptr)[cells]
+        left = (1 - rate) * np.diff(self.data.windows.indptr)[read]
         order = np.argsort(left, kind="stable")
-        cells, rate = cells[order], rate[order]
-        return self._make(cells, hidden, cfg.max_train_windows, rng, rate)
+        cells, rate, read = cells[order], rate[order], read[order]
+        return self._make(cells, hidden, cfg.max_train_windows, rng, rate, read)
 
     def evaluate(self, cells: NDArray[np.int64]) -> Batch:
         """Make a batch without noise.
@@ -238,8 +246,11 @@ class BatchMaker:
         limit: int,
         rng: np.random.Generator,
         drop: NDArray[np.float64] | None,
+        read: NDArray[np.int64] | None = None,
     ) -> Batch:
+        """Make a batch; ``read`` are the cells whose windows the latents of each cell read (their own by default)."""
         data, cfg = self.data, self.config
+        read = cells if read is None else read
         tfs = data.tfs[cells]
         dense = tfs.toarray()
         dense[hidden] = 0.0
@@ -248,9 +259,8 @@ class BatchMaker:
         row, token = np.nonzero(dense)
         tf_token, tf_value = _pad(row, token, dense[row, token], len(cells), dense.shape[1])
 
-        windows = data.windows[cells]
-        row = np.repeat(np.arange(len(cells)), np.diff(windows.indptr))
-        token, value = windows.indices.astype(np.int64), windows.data
+        windows = data.windows[read]
+        row, token, value = _entries(windows)
         keep = _thin(row, windows.indptr.astype(np.int64), limit, rng, drop)
         if not cfg.use_windows:
             keep = np.zeros_like(keep)
@@ -258,10 +268,8 @@ class BatchMaker:
         window_token, window_value = _pad(row[keep], place, value[keep], len(cells), len(used))
 
         if self.pairs is not None and cfg.use_windows:
-            training = drop is not None
-            opened = read_pairs(
-                row, token, value, self.pairs, self.split, cfg.max_train_pairs if training else None, rng
-            )
+            own = (row, token, value) if read is cells else _entries(data.windows[cells])
+            opened = read_pairs(*own, self.pairs, self.split, None if drop is None else cfg.max_train_pairs, rng)
         else:
             opened = no_pairs()
         cis_used, cis_window = np.unique(opened.window, return_inverse=True)
@@ -277,8 +285,8 @@ class BatchMaker:
             window_value=t(window_value),
             tf_dense=t(dense),
             hidden=t(hidden),
-            components=t(data.components[cells] * np.float32(cfg.use_components and cfg.use_windows)),
-            depth=t(data.depth[cells]),
+            components=t(data.components[read] * np.float32(cfg.use_components and cfg.use_windows)),
+            depth=t(np.stack([data.depth[cells, 0], data.depth[read, 1]], axis=1)),
             log_size=t(np.log(data.size_factor[cells])),
             counts=counts,
             cis_cell=t(opened.cell),
@@ -289,8 +297,16 @@ class BatchMaker:
             pair_gene=t(opened.gene),
             pair_distance=t(opened.distance),
             groups=groups,
-            part=None if data.part is None else t(data.part[cells]),
+            part=None if data.part is None else t(data.part[read]),
         )
+
+
+def _entries(
+    windows: sparse.csr_matrix,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """List open windows: row, window, accessibility."""
+    row = np.repeat(np.arange(windows.shape[0]), np.diff(windows.indptr))
+    return row, windows.indices.astype(np.int64), windows.data
 
 
 def _groups(n: NDArray[np.int64], n_groups: int = 4, least: int = 8) -> tuple[tuple[int, int, int], ...]:

@@ -52,8 +52,8 @@ class ModelConfig:
     n_components, n_loadings
         Accessibility components per cell, and LSI loadings per window that make its token.
     n_guided, guided_penalty
-        Components per cell that a ridge regression from windows to expression adds (0 for none; at most one per 20
-        training cells), and its penalty.
+        Axes of expression (at most one per 20 training cells) whose ridge regression on windows adds a component to
+        each cell, where windows tell anything of them (0 for none), and the penalty of the ridge.
     attention, token_gain, token_offset
         ``"sigmoid"`` sums over n tokens, times gain / (n + offset), and so keeps counts; ``"softmax"`` averages.
     use_tfs, use_windows, use_components, use_binding, use_distance, use_cis
@@ -74,6 +74,10 @@ class ModelConfig:
         Share of the steps after which weights are averaged.
     tf_dropout, window_dropout
         Share of TFs hidden in training, and the largest share of windows (drawn per cell).
+    window_swap, n_donors
+        Share of the cells of a training step that read the windows of another training cell, drawn from so many whose
+        expression the teacher finds most alike; the cis head and the targets stay the cell's own. In cells of one state
+        the noise of RNA and of ATAC is independent, so each pair is one more example. Needs a teacher.
     max_train_windows, max_windows
         Open windows read per cell in training and in evaluation.
     max_train_pairs, near
@@ -95,7 +99,7 @@ class ModelConfig:
     n_components: int = 50
     n_loadings: int = 64
     n_guided: int = 32
-    guided_penalty: float = 1.0
+    guided_penalty: float = 3.0
     attention: Literal["sigmoid", "softmax"] = "sigmoid"
     token_gain: float = 6.0
     token_offset: float = 10.0
@@ -118,6 +122,8 @@ class ModelConfig:
     gradient_clip: float = 1.0
     tf_dropout: float = 0.2
     window_dropout: float = 0.5
+    window_swap: float = 0.5
+    n_donors: int = 10
     max_train_windows: int = 256
     max_windows: int = 400
     max_train_pairs: int = 60_000

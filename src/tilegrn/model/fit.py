@@ -298,9 +298,10 @@ def fit_network(
     SystemExit
         If the process was told to end (SIGTERM).
     """
+    donors = None if teacher is None or not config.window_swap else teacher.alike(config.n_donors, seed=seed)
     module = _Training(
         network,
-        BatchMaker(train, pairs, config),
+        BatchMaker(train, pairs, config, donors),
         None if val is None or not val.n_cells else BatchMaker(val, pairs, config),
         teacher,
         torch.from_numpy(tf_target),

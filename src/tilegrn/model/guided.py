@@ -29,6 +29,7 @@ N_PARTS = 5
 """Parts of the training cells; each regression is fitted on all but one of them."""
 _LEAST_DEVIATION = 0.1
 """Genes are scaled by their standard deviation, but no gene that hardly varies is blown up more than this allows."""
+_LEAST_ERRORS = 3.0
 _TOLERANCE = 1e-3
 """Relative residual of the conjugate gradients; the error of the scores is about as large."""
 
@@ -101,7 +102,8 @@ def fit_guided(
     Returns
     -------
     Hashes of the cells, sorted; and parts x windows x axes, float32: for each part the weights fitted on the cells of
-    all others, then their mean.
+    all others, then their mean. Only of the axes that windows tell: those whose scores correlate with them by more than
+    three standard errors of a correlation.
     """
     x = tf_idf(windows, idf)
     known = np.unique(cell_hash(windows))
@@ -112,7 +114,8 @@ def fit_guided(
         if others.any():
             out[p] = _ridge(x[others], axes[others], penalty)
     out[N_PARTS] = out[:N_PARTS].mean(0)
-    return known, out
+    told = _correlation(guided_scores(x, out, part), axes) > _LEAST_ERRORS / np.sqrt(max(len(axes), 1))
+    return known, np.ascontiguousarray(out[:, :, told])
 
 
 def guided_scores(x: sparse.csr_matrix, weights: NDArray[np.float32], part: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -122,6 +125,13 @@ def guided_scores(x: sparse.csr_matrix, weights: NDArray[np.float32], part: NDAr
         mine = part == p
         out[mine] = x[mine] @ weights[p]
     return out
+
+
+def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Pearson correlation of columns; 0 where one does not vary."""
+    a, b = a - a.mean(0), b - b.mean(0)
+    size = np.sqrt((a * a).sum(0) * (b * b).sum(0))
+    return np.asarray((a * b).sum(0) / np.where(size > 0, size, 1.0))
 
 
 def _ridge(x: sparse.csr_matrix, y: NDArray[np.float32], penalty: float) -> NDArray[np.float32]:

@@ -18,11 +18,16 @@ from tilegrn.model.loss import poisson_nll
 from tilegrn.model.schedule import one_cycle
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from scipy import sparse
 
     from tilegrn.model.config import TeacherConfig
 
 __all__ = ["TeacherRates", "fit_teacher"]
+
+
+_BLOCK = 8192
+"""Cells among which neighbours are looked for."""
 
 
 class TeacherRates:
@@ -40,6 +45,28 @@ class TeacherRates:
     def rates(self, cells: Tensor) -> Tensor:
         """Return rates at size factor 1, cells x genes."""
         return torch.exp(torch.addmm(self.offset, self.code[cells], self.loadings))
+
+    def alike(self, n: int, *, seed: int) -> NDArray[np.int64]:
+        """Return for each cell the ``n`` others whose rates are most alike, nearest first; cells x n.
+
+        Distances are those of log rates, each gene weighed by its mean (the Fisher information of a Poisson count).
+        Looked for among :data:`_BLOCK` cells drawn at random, so that the cost is linear in cells.
+        """
+        from sklearn.neighbors import NearestNeighbors
+
+        code, loadings = self.code.double().cpu().numpy(), self.loadings.double().cpu().numpy()
+        metric = (loadings * np.exp(self.offset.double().cpu().numpy())) @ loadings.T
+        value, vector = np.linalg.eigh(metric)
+        place = (code @ vector * np.sqrt(np.maximum(value, 0.0))).astype(np.float32)
+        cells = np.random.default_rng(seed).permutation(len(place))
+        n = max(0, min(n, len(place) - 1))
+        out = np.zeros((len(place), n), dtype=np.int64)
+        if not n:
+            return out
+        for block in np.array_split(cells, max(1, len(cells) // _BLOCK)):
+            found = NearestNeighbors(n_neighbors=n).fit(place[block]).kneighbors(return_distance=False)
+            out[block] = block[found]
+        return out
 
 
 class _AutoEncoder(nn.Module):
