@@ -20,9 +20,9 @@ def auroc(score, label):
 
 
 @pytest.mark.slow
-def test_cis_weights_rank_true_pairs_and_keep_their_reach():
-    """The reach starts near the truth here; that it stays there is checked, not that it is found from afar."""
-    decay = 25_000
+@pytest.mark.parametrize(("decay", "least"), [(10_000, 0.9), (25_000, 0.9), (100_000, 0.85)])
+def test_cis_weights_rank_true_pairs_and_find_their_reach(decay, least):
+    """With a decay of 100 kb true pairs lie up to 250 kb apart, among many others."""
     mdata = grn.datasets.simulate(n_cells=600, n_genes=200, n_peaks=1000, n_tfs=20, decay=decay, seed=3)
     grn.pp.bin_peaks(mdata, sizes_of(mdata))
     grn.pp.tss_distance(mdata, mdata.uns["simulation"]["tss"])
@@ -37,5 +37,5 @@ def test_cis_weights_rank_true_pairs_and_keep_their_reach():
     truth = mdata.uns["simulation"]["truth"]
     true = {(int(at[peak[c]]), genes[t]) for c, t in zip(truth["cre"], truth["target"], strict=True)}
     label = np.array([(int(w), int(g)) in true for w, g in zip(window, gene, strict=True)])
-    assert auroc(weight, label) > 0.9
+    assert auroc(weight, label) > least
     assert 0.5 < model.cis_reach() / decay < 2

@@ -41,11 +41,11 @@ class CisHead(nn.Module):
         config: ModelConfig,
     ) -> None:
         super().__init__()
-        self.heads = len(config.cis_lengths)
+        self.heads = len(config.head_lengths)
         self.width = config.cis_width
         self.use_distance = config.use_distance
         d = self.heads * self.width
-        self.register_buffer("first_length", torch.tensor(config.cis_lengths))
+        self.register_buffer("first_length", torch.tensor(config.head_lengths))
         # In units of 8 e-folds, because the steps of the optimiser are small beside the orders of magnitude to cross.
         self.length_change = nn.Parameter(torch.zeros(self.heads))
         self.query_known = nn.Linear(n_features, d)

@@ -133,6 +133,7 @@ def train(
         cfg = dataclasses.replace(cfg, max_epochs=max_epochs)
     if source.binding is None and cfg.use_binding:
         _log().info("No binding scores: training without the binding of TFs to windows.")
+    cfg = _with_reach(source, fit_rows, targets, cfg, seed)
     vocabulary, preparation = fit_preparation(source, fit_rows, targets, cfg, seed=seed)
     data = cell_data(source, vocabulary, preparation, cfg, rows=fit_rows, with_counts=True)
     val = cell_data(source, vocabulary, preparation, cfg, rows=val_rows, with_counts=True) if len(val_rows) else None
@@ -210,6 +211,26 @@ def _targets(mdata: MuData, source: Source, exclude: Sequence[str]) -> NDArray[n
         msg = f"No gene is left outside {list(exclude)}."
         raise InputError(msg)
     return targets
+
+
+def _with_reach(
+    source: Source, train: NDArray[np.int64], targets: NDArray[np.int64], cfg: ModelConfig, seed: int
+) -> ModelConfig:
+    """Let the heads of the cis head start from the decay length that the training cells show."""
+    if cfg.cis_lengths is not None or not (cfg.use_cis and cfg.use_distance and cfg.use_windows):
+        return cfg
+    from tilegrn.model.reach import HEADS, decay_length
+
+    depth = np.maximum(source.depth[train], 1.0)
+    found = decay_length(
+        source.counts[train][:, targets],
+        depth / np.median(depth),
+        source.open[train],
+        source.distance[targets],
+        promoter=1.5 * source.grid.window_size,
+        seed=seed,
+    )
+    return cfg if found is None else dataclasses.replace(cfg, cis_lengths=tuple(found * h for h in HEADS))
 
 
 def _fit_one(
