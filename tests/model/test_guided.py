@@ -34,6 +34,19 @@ def test_weights_are_those_of_a_dense_ridge_on_the_other_parts():
     np.testing.assert_allclose(scores[part == 2], x[part == 2] @ found[2], rtol=1e-4, atol=1e-5)
 
 
+def test_the_regression_of_a_part_does_not_know_its_cells():
+    windows, _, state = example()
+    idf, _ = fit_components(windows, 5, seed=0)
+    y = state.astype(np.float32)
+    known, before = fit_guided(windows, idf, y, penalty=1.0)
+    mine = part_of_cells(windows, known) == 3
+    changed = y.copy()
+    changed[mine] += np.random.default_rng(0).normal(size=(int(mine.sum()), 3))
+    _, after = fit_guided(windows, idf, changed.astype(np.float32), penalty=1.0)
+    np.testing.assert_array_equal(before[3], after[3])
+    assert np.abs(before[1] - after[1]).max() > 1e-3
+
+
 def test_scores_of_training_cells_are_as_good_as_those_of_new_ones_and_no_better():
     windows, _, state = example(n=1500)
     rng = np.random.default_rng(1)

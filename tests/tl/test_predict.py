@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 
@@ -15,6 +16,8 @@ import tilegrn as grn  # noqa: E402
 from tests.tl._ready import TINY, ready, sizes_of  # noqa: E402
 from tilegrn._mudata import no_pull  # noqa: E402
 from tilegrn.errors import InputError  # noqa: E402
+from tilegrn.model.guided import N_PARTS  # noqa: E402
+from tilegrn.model.preparation import Preparation  # noqa: E402
 from tilegrn.tl._inputs import cell_data, read_source  # noqa: E402
 from tilegrn.tl._predict import predict  # noqa: E402
 from tilegrn.tl._train import train  # noqa: E402
@@ -210,3 +213,31 @@ def test_other_windows_are_refused(model):
     grn.pp.add_binding(mdata, mdata.uns["simulation"]["binding"])
     with pytest.raises(InputError, match="window_size"):
         predict(mdata, model)
+
+
+def test_training_cells_are_scored_by_regressions_that_have_not_seen_them(tmp_path):
+    mdata = ready(n_cells=400)
+    model = grn.tl.train(mdata, config=TINY, progress=False, accelerator="cpu")
+    assert model.record["n_guided"] == model.preparation.guided.shape[2] > 0
+    model.save(tmp_path / "m")
+    again = grn.io.load_model(tmp_path / "m")
+    source = read_source(mdata, rna="rna", atac="atac", layer=None, for_training=False)
+    data = cell_data(source, model.vocabulary, model.preparation, model.config)
+    same = cell_data(source, again.vocabulary, again.preparation, again.config)
+    np.testing.assert_array_equal(same.components, data.components)
+    np.testing.assert_array_equal(same.part, data.part)
+    trained = (mdata.obs["split"] == "train").to_numpy()
+    assert (data.part[trained] < N_PARTS).all()
+    assert (data.part[~trained] == N_PARTS).all()
+
+
+def test_a_model_without_guided_components_is_saved_and_an_older_one_refused(tmp_path):
+    mdata = ready()
+    config = dataclasses.replace(TINY, n_guided=0)
+    model = grn.tl.train(mdata, config=config, progress=False, accelerator="cpu")
+    model.save(tmp_path / "m")
+    np.testing.assert_array_equal(predicted(mdata, model), predicted(mdata, grn.io.load_model(tmp_path / "m")))
+    arrays = model.preparation.arrays()
+    del arrays["guided"]
+    with pytest.raises(InputError, match="Train it again"):
+        Preparation.from_arrays(arrays)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from tilegrn.errors import InputError
 from tilegrn.model.features import gene_features
 from tilegrn.model.pairs import Pairs
 
@@ -134,9 +135,18 @@ class Preparation:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Preparation:
-        """Rebuild from :meth:`arrays`."""
+        """Rebuild from :meth:`arrays`.
+
+        Raises
+        ------
+        InputError
+            If an array is missing: an earlier version saved the model.
+        """
         values: dict[str, Any] = {}
         for f in fields(cls):
+            if f.name != "distance" and f.name not in arrays:
+                msg = f"The model lacks '{f.name}': an earlier version of tilegrn saved it. Train it again."
+                raise InputError(msg)
             if f.name == "distance":
                 part = {k: arrays[f"distance.{k}"] for k in ("data", "indices", "indptr", "shape")}
                 shape = (int(part["shape"][0]), int(part["shape"][1]))

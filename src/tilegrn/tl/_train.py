@@ -158,6 +158,7 @@ def train(
     model = GRNModel(vocabulary, cfg, preparation, networks, {})
     spread = calibrate(model, val)
     record = _record(source, vocabulary, cfg, histories, label, samples, seed, time.monotonic() - started) | spread
+    record["n_guided"] = int(preparation.guided.shape[2])
     model.record = record
     for m, (lab, drawn) in zip(many, labels, strict=True):
         if drawn and split is not None:
