@@ -12,9 +12,9 @@ import argparse
 import warnings
 from pathlib import Path
 
-import matplotlib
+import matplotlib as mpl
 
-matplotlib.use("Agg")
+mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 from _cortex import DATA, held_out_pearson
