@@ -237,11 +237,15 @@ def test_an_interrupt_kills_the_whole_group(fasta, homer, monkeypatch):
     monkeypatch.setenv("STUB_MODE", "hang")
     import signal
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts deaf to it
     timer = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        run_homer(PEAKS, fasta, MOTIFS, homer=homer)
-    timer.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_homer(PEAKS, fasta, MOTIFS, homer=homer)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, before)
     time.sleep(0.2)
     assert [p for p in running(mark) if p != str(os.getpid())] == []
 
