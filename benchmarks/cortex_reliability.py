@@ -17,7 +17,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
-from _cortex import DATA, held_out_pearson
+from _cortex import cortex, held_out_pearson
 
 import tilegrn as grn
 
@@ -29,14 +29,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=5)
     args = parser.parse_args()
+    mdata = cortex(None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        mdata = grn.io.read_h5mu(DATA / "multiome" / "mouse_cortex_mm10.h5mu")
-        grn.pp.intersect_cells(mdata)
-        grn.pp.bin_peaks(mdata, "mm10")
-        grn.pp.tss_distance(mdata, "mm10")
-        grn.pp.add_binding(mdata, DATA / "multiome" / "mouse_cortex_mm10_promoter_binding.parquet")
-        grn.pp.split_cells(mdata, "sample", seed=0)
         model = grn.tl.train(mdata, n_models=args.models, seed=0, progress=False, accelerator="cpu")
         grn.tl.predict(mdata, model)
         found = grn.tl.reliability(mdata)

@@ -180,7 +180,7 @@ class BatchMaker:
     ) -> None:
         """Keep what batches are made of; ``donors`` are cells x n, whose windows each cell may read in training."""
         self.data = data
-        self.donors = donors if donors is not None and donors.shape[1] and config.window_swap > 0 else None
+        self.donors = donors if donors is not None and donors.shape[1] else None
         self.pairs = pairs if config.use_cis else None
         self.split = None if self.pairs is None else self.pairs.split(config.near)
         self.config = config
@@ -221,14 +221,14 @@ class BatchMaker:
         cfg = self.config
         hidden = rng.random((len(cells), self.data.tfs.shape[1])) < cfg.tf_dropout
         rate = rng.random(len(cells)) * cfg.window_dropout
-        read = cells
+        read = None
         if self.donors is not None:
             other = self.donors[cells, rng.integers(0, self.donors.shape[1], len(cells))]
             read = np.where(rng.random(len(cells)) < cfg.window_swap, other, cells)
         # Sorted by the number of tokens to come, so that runs of cells waste little on padding.
-        left = (1 - rate) * np.diff(self.data.windows.indptr)[read]
+        left = (1 - rate) * np.diff(self.data.windows.indptr)[cells if read is None else read]
         order = np.argsort(left, kind="stable")
-        cells, rate, read = cells[order], rate[order], read[order]
+        cells, rate, read = cells[order], rate[order], None if read is None else read[order]
         return self._make(cells, hidden, cfg.max_train_windows, rng, rate, read)
 
     def evaluate(self, cells: NDArray[np.int64]) -> Batch:

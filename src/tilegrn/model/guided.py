@@ -30,6 +30,7 @@ N_PARTS = 5
 _LEAST_DEVIATION = 0.1
 """Genes are scaled by their standard deviation, but no gene that hardly varies is blown up more than this allows."""
 _LEAST_ERRORS = 3.0
+"""Standard errors by which scores must correlate with an axis for it to be kept."""
 _TOLERANCE = 1e-3
 """Relative residual of the conjugate gradients; the error of the scores is about as large."""
 
@@ -54,9 +55,9 @@ def part_of_cells(windows: sparse.csr_matrix, known: NDArray[np.uint64]) -> NDAr
     known
         Hashes of the training cells, sorted.
     """
-    found = cell_hash(windows)
     if not len(known):
-        return np.full(len(found), N_PARTS, dtype=np.int64)
+        return np.full(windows.shape[0], N_PARTS, dtype=np.int64)
+    found = cell_hash(windows)
     at = np.minimum(np.searchsorted(known, found), len(known) - 1)
     return np.where(known[at] == found, found % np.uint64(N_PARTS), N_PARTS).astype(np.int64)
 
