@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Number of the layout below; files of a newer layout are refused."""
 
 UNS: Final = "tilegrn"
@@ -28,7 +28,7 @@ PEAK_BINDING_SCORE: Final = "homer_binding_score"
 
 # rna
 TSS_DISTANCE: Final = "tss_distance"
-"""``rna.varm``: genes x windows distance score exp(-d / decay), CSR float32."""
+"""``rna.varm``: genes x windows, bp to the nearest TSS plus one (0 = out of reach), CSR int32."""
 WINDOW_BINDING: Final = "homer_binding"
 """``rna.varm``: genes x windows, TF rows hold the mean binding score of the window's peaks, CSR float32."""
 IS_TF: Final = "is_tf"

@@ -189,7 +189,7 @@ def walk(run: Run, folder: Path, steps: Steps) -> str:
         grn.pp.intersect_cells(mdata, **names)
 
     with steps.step("Placing peaks in windows, windows around genes"):
-        grn.pp.bin_peaks(mdata, run.chrom_sizes, window_size=run.window_size, seed=run.seed, **names)
+        grn.pp.bin_peaks(mdata, run.chrom_sizes, window_size=run.window_size, **names)
         grn.pp.tss_distance(mdata, run.tss, max_distance=run.max_distance, decay=run.decay, **names)
 
     with steps.step("Finding which TFs bind where"):

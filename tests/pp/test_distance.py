@@ -64,14 +64,51 @@ def test_matrix_by_hand(binned):
         grn.pp.tss_distance(binned, TSS, max_distance=6000, decay=1000)
     mat = binned["rna"].varm["tss_distance"]
     assert mat.format == "csr"
-    assert mat.dtype == np.float32
-    row = mat[2].toarray().ravel()  # G1, TSSs at 3000 and 9000 of chr1
-    assert row[0] == pytest.approx(np.exp(-2001 / 1000))
-    assert row[1] == pytest.approx(np.exp(-1001 / 1000))
-    assert row[10] == pytest.approx(np.exp(-1000 / 1000))  # the nearer of the two
+    assert mat.dtype == np.int32
+    row = mat[2].toarray().ravel()  # bp plus one of G1, TSSs at 3000 and 9000 of chr1
+    assert row[[0, 1, 10]].tolist() == [2002, 1002, 1001]  # the nearer of the two
     assert mat[0].nnz == 3  # from 50: windows 0, 1 and the one of the split peak; 10000 is out of reach
     assert mat[4].nnz == 0
-    assert mat[3].toarray().ravel()[13] == 1.0  # G2's TSS lies in the window
+    assert mat[3].toarray().ravel()[13] == 1  # G2's TSS lies in the window
+
+
+def slow_window_tg(mdata, table, max_distance, decay, anchor, multiple):
+    """Every window with a peak against every TSS, one by one."""
+    out = {}
+    windows = grn.get.windows(mdata)
+    for gene, chrom, pos in zip(table["gene"], table["chrom"], table["pos"], strict=True):
+        for name, c, start, end in zip(windows.index, windows["chrom"], windows["start"], windows["end"], strict=True):
+            d = slow_distance(start, end, pos, anchor) if c == chrom else max_distance + 1
+            if d <= max_distance and gene in mdata["rna"].var_names:
+                near, total = out.get((name, gene), (d, 0.0))
+                score = float(np.exp(-d / decay))
+                out[name, gene] = min(near, d), (total + score if multiple == "all" else max(total, score))
+    return out
+
+
+@pytest.mark.parametrize("anchor", ANCHORS)
+@pytest.mark.parametrize("multiple", ["nearest", "all"])
+@pytest.mark.parametrize("decay", [20.0, 25_000.0])
+def test_bp_and_scores_against_a_loop(binned, anchor, multiple, decay):
+    """A short decay loses no pair, and what ``multiple`` sums is no distance."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        grn.pp.tss_distance(binned, TSS, max_distance=9000, decay=decay, anchor=anchor, multiple=multiple)
+    got = grn.get.window_tg(binned)
+    want = slow_window_tg(binned, TSS, 9000, decay, anchor, multiple)
+    keys = list(zip(got["window_id"].astype(str), got["target_id"].astype(str), strict=True))
+    assert sorted(keys) == sorted(want)
+    assert got["distance"].tolist() == [want[k][0] for k in keys]
+    np.testing.assert_allclose(got["distance_score"], [want[k][1] for k in keys], rtol=1e-12)
+
+
+def test_scores_of_an_earlier_version_are_refused(binned):
+    with pytest.warns(UserWarning, match="no TSS"):
+        grn.pp.tss_distance(binned, TSS)
+    rna = binned["rna"]
+    rna.varm["tss_distance"] = rna.varm["tss_distance"].astype(np.float32)
+    with pytest.raises(grn.errors.StaleError, match=r"holds scores.*Run grn\.pp\.tss_distance"):
+        grn.get.window_tg(binned)
 
 
 def test_cut_off_is_inclusive(binned):

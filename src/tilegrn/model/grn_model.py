@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from tilegrn._grid import Grid
+from tilegrn._intervals import DistanceRule
 from tilegrn.errors import InputError
 from tilegrn.model.batches import Batch, BatchMaker, all_open
 from tilegrn.model.checkpoint import read_folder, write_folder
@@ -77,8 +79,8 @@ class GRNModel:
     def __repr__(self) -> str:
         v = self.vocabulary
         return (
-            f"GRNModel: {len(v.genes)} genes, {len(v.tfs)} TFs, {len(v.windows)} windows of {v.window_size} bp "
-            f"({v.assembly or 'custom assembly'}), {len(self.networks)} network(s)"
+            f"GRNModel: {len(v.genes)} genes, {len(v.tfs)} TFs, {len(v.windows)} {v.grid}, "
+            f"{len(self.networks)} network(s)"
         )
 
     # --- prediction -------------------------------------------------------------------------------------------------
@@ -277,12 +279,13 @@ class GRNModel:
             "tfs": list(v.tfs),
             "all_genes": None if v.all_genes == v.genes else list(v.all_genes),
             "grid": {
-                "chroms": list(v.chroms),
-                "lengths": [int(n) for n in v.lengths],
-                "window_size": int(v.window_size),
-                "assembly": v.assembly,
-                "fingerprint": v.fingerprint,
+                "chroms": list(v.grid.chroms),
+                "lengths": [int(n) for n in v.grid.lengths],
+                "window_size": int(v.grid.window_size),
+                "assembly": v.grid.assembly,
+                "seed": int(v.grid.seed),
             },
+            "distance": v.rule.to_dict(),
             "n_networks": len(self.networks),
             "record": self.record,
         }
@@ -312,11 +315,14 @@ class GRNModel:
             tuple(text["genes"]),
             tuple(text["tfs"]),
             arrays["windows"],
-            tuple(grid["chroms"]),
-            np.asarray(grid["lengths"], dtype=np.int64),
-            int(grid["window_size"]),
-            str(grid["assembly"]),
-            str(grid["fingerprint"]),
+            Grid(
+                tuple(grid["chroms"]),
+                np.asarray(grid["lengths"], dtype=np.int64),
+                int(grid["window_size"]),
+                str(grid["assembly"]),
+                int(grid["seed"]),
+            ),
+            DistanceRule(**text["distance"]),
             tuple(text["genes"] if text["all_genes"] is None else text["all_genes"]),
         )
         config = ModelConfig.from_dict(text["config"])

@@ -78,7 +78,7 @@ def peak_windows(
     mapping = match_chroms(chrom, sizes, assembly=assembly)
     chrom = np.array([mapping.get(c, c) for c in chrom], dtype=object)
     check_assembly(chrom, start, end, sizes, assembly)
-    grid = Grid(tuple(sizes), np.array(list(sizes.values()), dtype=np.int64), window_size, assembly)
+    grid = Grid(tuple(sizes), np.array(list(sizes.values()), dtype=np.int64), window_size, assembly, seed)
     code = grid.chrom_codes(chrom)
     # The name, not the position in the sizes file, salts the draw: sizes files differ in order.
     salt = np.array(
@@ -115,7 +115,8 @@ def bin_peaks(
     window_size
         In bp.
     seed
-        Draws the window of a peak that is split evenly; the draw depends on the seed and the peak alone.
+        Draws the window of a peak that is split evenly; the draw depends on the seed and the peak alone. It is part of
+        the window vocabulary: samples that go together need the same one, whatever the seeds of split and training.
     layer
         Layer of the peak counts; None is X, ``"raw"`` is ``.raw``.
     rna, atac
@@ -155,7 +156,6 @@ def bin_peaks(
         mdata,
         grid,
         {
-            "seed": int(seed),
             "layer": layer or "",
             "peaks": _store.names_fingerprint(adata.var_names),
             "occupied": len(np.unique(window[rows])),

@@ -135,18 +135,13 @@ def _warn_depth(table: pd.DataFrame) -> None:
         )
 
 
-def _groups(mdata: MuData, adata: Any, groupby: str | None, cells: Index, smallest: int) -> dict[str, Index]:
+def _groups(mdata: MuData, groupby: str | None, rna: str, atac: str, cells: Index, smallest: int) -> dict[str, Index]:
+    """Judged cells of each group, as positions in ``cells``; a cell without a label is in none."""
     if groupby is None:
         return {}
-    for obs in (mdata.obs, adata.obs):
-        if groupby in obs:
-            labels = obs[groupby].reindex(adata.obs_names).astype(object).to_numpy()[cells]
-            known = ~pd.isna(labels)
-            names, counts = np.unique(labels[known].astype(str), return_counts=True)
-            texts = np.where(known, labels, "").astype(str)
-            return {str(n): np.flatnonzero(texts == n) for n, c in zip(names, counts, strict=True) if c >= smallest}
-    msg = f"groupby='{groupby}' is no column of mdata.obs or of the RNA's obs. There are: {sorted(adata.obs.columns)}."
-    raise InputError(msg)
+    labels = _check.cell_labels(mdata, groupby, rna, atac, missing=True)[cells]
+    names, counts = np.unique([v for v in labels if v is not None], return_counts=True)
+    return {str(n): np.flatnonzero(labels == n) for n, c in zip(names, counts, strict=True) if c >= smallest}
 
 
 def _cells_of(labels: NDArray[Any], wanted: str, split: str) -> Index:
@@ -281,7 +276,7 @@ def scorecard(
         judged = judged[has_rna[judged]]
     train, val = (np.flatnonzero((labels == part) & has_rna) for part in (K.TRAIN, K.VAL))
     layer_values = _dense(adata.layers[predicted], judged, f"{rna}.layers['{predicted}']")
-    groups = _groups(mdata, adata, groupby, judged, min_group_cells)
+    groups = _groups(mdata, groupby, rna, atac, judged, min_group_cells)
     n_positive = np.asarray((counts[judged] > 0).sum(axis=0)).ravel()
     genes = np.flatnonzero((n_positive >= min_positive) & ~np.isnan(layer_values[0]))
     is_tf = adata.var[K.IS_TF].to_numpy(dtype=bool)

@@ -13,18 +13,28 @@ from scipy import sparse
 from tilegrn import _check, _store
 from tilegrn import _keys as K
 from tilegrn._scaling import MinMax, fit_minmax
-from tilegrn.errors import InputError, MissingStepError
+from tilegrn.errors import InputError, MissingStepError, StaleError
 
 if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
     from tilegrn._grid import Grid
+    from tilegrn._intervals import DistanceRule
     from tilegrn.model.batches import CellData
     from tilegrn.model.config import ModelConfig
     from tilegrn.model.preparation import Preparation, Vocabulary
 
-__all__ = ["Source", "cell_data", "fit_preparation", "join_sources", "read_source"]
+__all__ = [
+    "Source",
+    "cell_data",
+    "fit_preparation",
+    "join_sources",
+    "read_source",
+    "require_alike",
+    "unlike",
+    "unseen_distance",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +63,8 @@ class Source:
         Genes x those windows (TF rows filled), or None.
     grid
         The window vocabulary.
+    rule
+        How distances were measured and are scored.
     """
 
     cells: NDArray[np.object_]
@@ -65,6 +77,7 @@ class Source:
     distance: sparse.csr_matrix
     binding: sparse.csr_matrix | None
     grid: Grid
+    rule: DistanceRule
 
     @property
     def hash(self) -> str:
@@ -102,8 +115,7 @@ def read_source(mdata: MuData, *, rna: str, atac: str, layer: str | None, for_tr
     grid = _store.get_grid(mdata)
     counts = _check.counts(r, rna, layer, warn_empty=False)
     opened = _store.cell_windows(mdata, atac)
-    scores = _store.tss_distance(mdata, rna)
-    decay = float(_store.get_record(mdata, K.REC_TSS)["decay"])
+    reached = _store.tss_distance(mdata, rna)
     if K.IS_TF not in r.var:
         if for_training:
             msg = (
@@ -115,8 +127,8 @@ def read_source(mdata: MuData, *, rna: str, atac: str, layer: str | None, for_tr
     else:
         is_tf = r.var[K.IS_TF].to_numpy(dtype=bool)
     windows = np.unique(opened.indices[opened.data > 0]).astype(np.int64)
-    distance = _columns(scores, windows).astype(np.float64)
-    distance.data = np.maximum(-decay * np.log(np.maximum(distance.data, 1e-45)), 0.0) + 1.0
+    _all_measured(mdata, windows, rna)
+    distance = _columns(reached, windows)
     binding = None
     if for_training and _store.has_record(mdata, K.REC_BINDING) and K.WINDOW_BINDING in r.varm:
         binding = _columns(_store.window_binding(mdata, rna, atac), windows).astype(np.float32)
@@ -131,7 +143,40 @@ def read_source(mdata: MuData, *, rna: str, atac: str, layer: str | None, for_tr
         distance.astype(np.float32),
         binding,
         grid,
+        _store.distance_rule(mdata),
     )
+
+
+def _all_measured(mdata: MuData, windows: NDArray[np.int64], rna: str) -> None:
+    """Raise if windows were occupied after distances had been measured: their genes would be out of reach unsaid."""
+    record = _store.get_record(mdata, K.REC_TSS)
+    if "windows" not in record:
+        return
+    new = np.setdiff1d(windows, np.asarray(record["windows"], dtype=np.int64))
+    if len(new):
+        msg = (
+            f"{len(new)} of {len(windows)} windows with peaks were not there when {rna}.varm['{K.TSS_DISTANCE}'] was "
+            f"made. Run {_store.CALLS[K.REC_TSS]} again."
+        )
+        raise StaleError(msg)
+
+
+def unlike(grid: Grid, rule: DistanceRule, other_grid: Grid, other_rule: DistanceRule) -> str:
+    """Say how windows and distances of two samples, or of a sample and a model, differ; empty if they do not."""
+    if grid.fingerprint != other_grid.fingerprint:
+        same = str(grid) == str(other_grid)
+        tail = ", with other chromosomes or lengths" if same else ""
+        return f"{grid} and {other_grid}{tail} (grn.pp.bin_peaks needs the same sizes, window_size and seed)"
+    different = rule.unlike(other_rule)
+    return f"{different} (grn.pp.tss_distance needs the same arguments)" if different else ""
+
+
+def require_alike(source: Source, vocabulary: Vocabulary) -> None:
+    """Raise if a sample's windows or distances mean something else than the model's."""
+    other = unlike(source.grid, source.rule, vocabulary.grid, vocabulary.rule)
+    if other:
+        msg = f"The MuData and the model do not go together: {other}. Run that step again as for the training data."
+        raise InputError(msg)
 
 
 def join_sources(sources: list[Source]) -> Source:
@@ -140,18 +185,15 @@ def join_sources(sources: list[Source]) -> Source:
     Raises
     ------
     InputError
-        If the samples have other windows or share no gene.
+        If the samples have other windows, measured distances in another way, or share no gene.
     """
     if len(sources) == 1:
         return sources[0]
     first = sources[0]
     for i, other in enumerate(sources[1:], start=2):
-        if other.grid.fingerprint != first.grid.fingerprint:
-            msg = (
-                f"Sample {i} has windows of {other.grid.assembly or 'another assembly'} ({other.grid.window_size} bp), "
-                f"sample 1 of {first.grid.assembly or 'a custom assembly'} ({first.grid.window_size} bp). Run "
-                "grn.pp.bin_peaks on all samples with the same chromosome sizes and window_size."
-            )
+        why = unlike(first.grid, first.rule, other.grid, other.rule)
+        if why:
+            msg = f"Samples 1 and {i} do not go together: {why}. Run that step on all samples alike."
             raise InputError(msg)
     shared = set(first.genes).intersection(*(set(s.genes) for s in sources[1:]))
     genes = np.array([g for g in first.genes if g in shared], dtype=object)
@@ -195,6 +237,7 @@ def join_sources(sources: list[Source]) -> Source:
         distance,
         binding,
         first.grid,
+        first.rule,
     )
 
 
@@ -255,16 +298,12 @@ def fit_preparation(
     raw = gene_features(distance, window_features(loadings, idf), openness, config.pooling_lengths)
     place = np.full(len(source.genes), -1, dtype=np.int64)
     place[targets] = np.arange(len(targets))
-    grid = source.grid
     vocabulary = Vocabulary(
         tuple(map(str, source.genes[targets])),
         tuple(map(str, source.genes[tf_columns])),
         source.windows[keep],
-        grid.chroms,
-        np.asarray(grid.lengths, dtype=np.int64),
-        grid.window_size,
-        grid.assembly,
-        grid.fingerprint,
+        source.grid,
+        source.rule,
         tuple(map(str, source.genes)),
     )
     preparation = Preparation(

@@ -11,10 +11,9 @@ import pandas as pd
 
 from tilegrn import _check, _store
 from tilegrn import _keys as K
-from tilegrn._grid import Grid
 from tilegrn._symbols import labelled, match_symbols
 from tilegrn.errors import InputError
-from tilegrn.tl._inputs import cell_data, read_source
+from tilegrn.tl._inputs import cell_data, read_source, require_alike
 from tilegrn.tl._network_metrics import METRICS, rank_metrics
 
 if TYPE_CHECKING:
@@ -65,9 +64,7 @@ def links(
     """
     source = read_source(mdata, rna=rna, atac=atac, layer=layer, for_training=False)
     v = model.vocabulary
-    if source.grid.fingerprint != v.fingerprint:
-        msg = "The MuData has other windows than the model. Run grn.pp.bin_peaks with the sizes of the training data."
-        raise InputError(msg)
+    require_alike(source, v)
     data = cell_data(source, v, model.preparation, model.config)
     decay = float(_store.get_record(mdata, K.REC_TSS)["decay"])
     level = np.asarray(data.tfs.mean(axis=0), dtype=np.float32).ravel()
@@ -75,10 +72,9 @@ def links(
     found = np.asarray(model.preparation.distance[gene, window]).ravel() - 1
     labels = np.full(len(source.cells), "all", dtype=object)
     if groupby is not None:
-        labels = _check.cell_labels(mdata, groupby, rna, atac).astype(object)
+        labels = _check.cell_labels(mdata, groupby, rna, atac)
     used, code = np.unique(window, return_inverse=True)
-    grid = Grid(chroms=v.chroms, lengths=v.lengths, window_size=v.window_size, assembly=v.assembly)
-    names = grid.names(v.windows[used])
+    names = v.grid.names(v.windows[used])
     near = np.exp(-found / decay) * weight
     tables = []
     groups = [str(g) for g in np.unique(labels)]

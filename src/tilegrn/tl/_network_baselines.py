@@ -10,6 +10,7 @@ from scipy import sparse
 
 from tilegrn import _check, _store
 from tilegrn._metrics import normalised_log1p, size_factors
+from tilegrn._tss_pairs import window_scores
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def baseline_network(
         rows = np.sort(rng.choice(n, size=min(max_cells, n), replace=False))
         return tree_importance(expression[rows], tfs, genes, seed=seed)
     binding = _store.window_binding(mdata, rna, atac)[tfs].astype(np.float64)
-    near = _store.tss_distance(mdata, rna)[genes].astype(np.float64)
+    near = window_scores(mdata, rna)[genes]
     opened = np.asarray(_store.cell_windows(mdata, atac).mean(axis=0), dtype=np.float64).ravel()
     used = np.flatnonzero(opened)
     binding, near = sparse.csr_matrix(binding[:, used]), sparse.csr_matrix(near[:, used])

@@ -18,7 +18,7 @@ from tilegrn._scaling import MinMax
 from tilegrn._symbols import match_symbols
 from tilegrn.errors import InputError
 from tilegrn.tl._direct_effects import fit_direct_effects
-from tilegrn.tl._inputs import cell_data, read_source
+from tilegrn.tl._inputs import cell_data, read_source, require_alike
 from tilegrn.tl._support import support_of
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def knockout(
     """
     levels = _levels(tf, to, model)
     source = read_source(mdata, rna=rna, atac=atac, layer=layer, for_training=False)
-    _same_grid(source.grid.fingerprint, model)
+    require_alike(source, model.vocabulary)
     closed = _windows(close, model)
     if not levels and not len(closed):
         msg = "Nothing to knock out: name a TF, or windows with close=."
@@ -209,32 +209,21 @@ def _levels(tf: str | Sequence[str] | Mapping[str, float] | None, to: float, mod
     return {int(i): c for i, c in zip(at, counts, strict=True)}
 
 
-def _same_grid(fingerprint: str, model: GRNModel) -> None:
-    v = model.vocabulary
-    if fingerprint != v.fingerprint:
-        msg = (
-            f"The model has windows of {v.window_size} bp on {v.assembly or 'a custom assembly'}, the MuData others. "
-            "Run grn.pp.bin_peaks(mdata, chrom_sizes, window_size=...) with the sizes that the model was trained with."
-        )
-        raise InputError(msg)
-
-
 def _windows(close: Sequence[str], model: GRNModel) -> NDArray[np.int64]:
     """Columns of the model's windows that the intervals touch."""
     v = model.vocabulary
     if isinstance(close, str):
         close = [close]
-    code = {c: i for i, c in enumerate(v.chroms)}
-    offsets = np.concatenate([[0], np.cumsum(-(-v.lengths // v.window_size))])
+    code = {c: i for i, c in enumerate(v.grid.chroms)}
     found = []
     for name in close:
         hit = _SPAN.match(str(name))
         start, end = (int(hit.group(k).replace(",", "")) for k in (2, 3)) if hit else (0, 0)
-        if hit is None or hit.group(1) not in code or start >= end or end > v.lengths[code[hit.group(1)]]:
+        if hit is None or hit.group(1) not in code or start >= end or end > v.grid.lengths[code[hit.group(1)]]:
             msg = f"close= names '{name}', which is no interval of the model's assembly; write e.g. 'chr1:3000-4000'."
             raise InputError(msg)
-        first = offsets[code[hit.group(1)]]
-        low, high = first + start // v.window_size, first + (end - 1) // v.window_size
+        first = v.grid.offsets[code[hit.group(1)]]
+        low, high = first + start // v.grid.window_size, first + (end - 1) // v.grid.window_size
         at = np.arange(np.searchsorted(v.windows, low), np.searchsorted(v.windows, high, side="right"))
         if not len(at):
             msg = f"'{name}' touches no window that was open in the training cells, so the model cannot close it."

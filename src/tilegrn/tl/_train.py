@@ -125,7 +125,7 @@ def train(
     label = np.concatenate([lab for lab, _ in labels])
     fit_rows, val_rows = np.flatnonzero(label == K.TRAIN), np.flatnonzero(label == K.VAL)
     samples = _samples(many, atac=atac, rna=rna, sample=sample)
-    targets = _targets(many[0], source, exclude_chromosomes)
+    targets = _targets(many, source, exclude_chromosomes)
     cfg = config or default_config(n_cells=len(fit_rows), n_genes=len(targets))
     if loss is not None:
         cfg = dataclasses.replace(cfg, loss=loss)
@@ -188,16 +188,13 @@ def _samples(many: list[MuData], *, rna: str, atac: str, sample: str | None) -> 
         cells = _check.paired(m, rna, atac)[0].obs_names
         if sample is None:
             out.append(np.full(len(cells), str(i), dtype=object))
-        elif sample not in m.obs:
-            msg = f"mdata.obs has no column '{sample}'. It has: {list(map(str, m.obs.columns))}."
-            raise InputError(msg)
         else:
-            out.append(np.array([f"{i}:{v}" for v in m.obs[sample].reindex(cells)], dtype=object))
+            out.append(np.array([f"{i}:{v}" for v in _check.cell_labels(m, sample, rna, atac)], dtype=object))
     return np.unique(np.concatenate(out), return_inverse=True)[1]
 
 
-def _targets(mdata: MuData, source: Source, exclude: Sequence[str]) -> NDArray[np.int64]:
-    """Genes to train on."""
+def _targets(many: list[MuData], source: Source, exclude: Sequence[str]) -> NDArray[np.int64]:
+    """Genes to train on: those that no sample's TSS table puts on an excluded chromosome."""
     if not exclude:
         return np.arange(len(source.genes))
     chroms = {str(c) for c in source.grid.chroms}
@@ -205,8 +202,8 @@ def _targets(mdata: MuData, source: Source, exclude: Sequence[str]) -> NDArray[n
     if unknown:
         msg = f"exclude_chromosomes names {unknown}, which the assembly does not have."
         raise InputError(msg)
-    tss = _store.get_record(mdata, K.REC_TSS)
-    held = {str(g) for g, c in zip(tss["gene"], tss["chrom"], strict=True) if str(c) in set(exclude)}
+    tables = [_store.get_record(m, K.REC_TSS) for m in many]
+    held = {str(g) for t in tables for g, c in zip(t["gene"], t["chrom"], strict=True) if str(c) in set(exclude)}
     targets = np.flatnonzero([g not in held for g in source.genes])
     if not len(targets):
         msg = f"No gene is left outside {list(exclude)}."
@@ -287,8 +284,7 @@ def _fold_of_genes(vocabulary: Vocabulary, preparation: Preparation) -> NDArray[
     out = np.full(d.shape[0], -1, dtype=np.int64)
     has = np.diff(d.indptr) > 0
     first = vocabulary.windows[d.indices[d.indptr[:-1][has]]]
-    per = -(-vocabulary.lengths // vocabulary.window_size)
-    out[has] = np.searchsorted(np.concatenate([[0], np.cumsum(per)]), first, side="right") - 1
+    out[has] = vocabulary.grid.chrom_of(first)
     return out
 
 
@@ -323,7 +319,7 @@ def _record(
         "n_genes": len(vocabulary.genes),
         "n_tfs": len(vocabulary.tfs),
         "n_windows": len(vocabulary.windows),
-        "grid": vocabulary.fingerprint,
+        "grid": vocabulary.grid.fingerprint,
         "input_sha256": source.hash,
         "seconds": round(seconds, 1),
         "versions": {p: version(p) for p in ("tilegrn", "torch", "lightning", "numpy", "scipy")},
