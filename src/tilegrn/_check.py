@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
-__all__ = ["aligned", "cell_labels", "counts", "modality", "paired", "rows_of", "start", "unique_names"]
+__all__ = ["aligned", "by_name", "cell_labels", "counts", "modality", "paired", "rows_of", "start", "unique_names"]
 
 
 def modality(mdata: MuData, name: str) -> AnnData:
@@ -179,6 +179,11 @@ def counts(
                 stacklevel=3,
             )
     return mat
+
+
+def by_name(names: Any) -> NDArray[np.int64]:
+    """Positions that sort names: the order in which anything random is drawn, so that it does not depend on rows."""
+    return np.argsort(np.asarray(names, dtype=str), kind="stable")
 
 
 def cell_labels(

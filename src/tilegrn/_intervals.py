@@ -48,12 +48,14 @@ class DistanceRule:
     def unlike(self, other: DistanceRule) -> str:
         """Say how another rule differs, in the terms of ``tss_distance``; empty if it does not."""
         said = [
-            f"{name}={getattr(self, name)!r} and {getattr(other, name)!r}"
+            f"{name}={getattr(self, name)!r} against {getattr(other, name)!r}"
             for name in ("max_distance", "decay", "anchor", "multiple")
             if getattr(self, name) != getattr(other, name)
         ]
         if self.tss_sha256 != other.tss_sha256:
-            said.append(f"TSS tables of hash {self.tss_sha256[:8] or '(none)'} and {other.tss_sha256[:8] or '(none)'}")
+            said.append(
+                f"TSS tables of hash {self.tss_sha256[:8] or '(none)'} against {other.tss_sha256[:8] or '(none)'}"
+            )
         return ", ".join(said)
 
     def to_dict(self) -> dict[str, Any]:

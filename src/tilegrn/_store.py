@@ -242,6 +242,32 @@ def put_split(mdata: MuData, cells: pd.Index, labels: Any, key: str, params: Map
     put_record(mdata, K.REC_SPLIT, {"key": key, **params})
 
 
+def put_scale(mdata: MuData, window_max: Any, params: Mapping[str, Any]) -> None:
+    """Write the ends of the windows' ranges, and what they were fitted on."""
+    grid = get_grid(mdata)
+    filled = np.flatnonzero(window_max > 0)
+    record = {"grid": grid.fingerprint, "window": filled.astype(np.int64), "window_max": window_max[filled]}
+    put_record(mdata, K.REC_SCALE, {**record, **params})
+
+
+def scale_ranges(mdata: MuData, rna: str = "rna") -> tuple[pd.Series, Any]:
+    """Return the ends of the ranges of ``pp.scale``: per gene (NaN where it was no TF), and per window of the grid.
+
+    Raises
+    ------
+    MissingStepError, StaleError
+        If there are none, or they were made on other windows.
+    """
+    record, grid = get_record(mdata, K.REC_SCALE), get_grid(mdata)
+    var = mdata.mod[rna].var
+    if record["grid"] != grid.fingerprint or K.SCALE_MAX not in var or "cells" not in record:
+        msg = f"The ranges of {rna}.var['{K.SCALE_MAX}'] were made on other windows. Run {CALLS[K.REC_SCALE]} again."
+        raise StaleError(msg)
+    window_max = np.zeros(grid.n_windows)
+    window_max[np.asarray(record["window"], dtype=np.int64)] = record["window_max"]
+    return var[K.SCALE_MAX], window_max
+
+
 def split_labels(mdata: MuData, cells: pd.Index, key: str = K.SPLIT) -> Any:
     """Read ``train`` / ``val`` / ``test`` of the given cells, as an object array; None when there is no split yet.
 

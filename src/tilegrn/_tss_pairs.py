@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
-__all__ = ["peak_gene_pairs", "window_scores"]
+__all__ = ["Sites", "peak_gene_pairs", "tss_sites", "window_scores"]
+
+Sites: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]"
+"""Gene, chromosome code and position of each TSS."""
 
 
 def peak_gene_pairs(
@@ -28,13 +31,13 @@ def peak_gene_pairs(
     Returns peak position, gene position, distance and score. With ``every_tss`` a gene of several TSSs keeps a row for
     each, if it was run with ``multiple="all"``; else rows are reduced.
     """
-    record, rule = _store.get_record(mdata, K.REC_TSS), _store.distance_rule(mdata)
+    rule = _store.distance_rule(mdata)
     grid = _store.get_grid(mdata)
     names = _check.modality(mdata, atac).var_names
     chrom, start, end = parse_peaks(list(names))
     mapping = match_chroms(chrom, dict(zip(grid.chroms, map(int, grid.lengths), strict=True)), assembly=grid.assembly)
     code = grid.chrom_codes([mapping.get(c, c) for c in chrom])
-    gene_of_site, site_chrom, pos = _sites(mdata, rna, record)
+    gene_of_site, site_chrom, pos = tss_sites(mdata, rna)
     peak, site, dist = distance_pairs(
         code, start, end, site_chrom, pos, max_distance=rule.max_distance, anchor=rule.anchor
     )
@@ -45,10 +48,9 @@ def peak_gene_pairs(
     return peak, gene, dist, score
 
 
-def _sites(
-    mdata: MuData, rna: str, record: dict[str, Any]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def tss_sites(mdata: MuData, rna: str) -> Sites:
     """Gene, chromosome code and position of each TSS; -1 for a gene removed since, whose TSSs match nothing."""
+    record = _store.get_record(mdata, K.REC_TSS)
     genes = _check.modality(mdata, rna).var_names
     gene = pd.Index(genes).get_indexer(pd.Index(np.asarray(record["gene"], dtype=object))).astype(np.int64)
     codes = _store.get_grid(mdata).chrom_codes([str(c) for c in record["chrom"]])
@@ -67,9 +69,8 @@ def window_scores(mdata: MuData, rna: str = "rna") -> sparse.csr_matrix:
     if rule.multiple == "nearest" or not out.nnz:
         return out
     grid = _store.get_grid(mdata)
-    record = _store.get_record(mdata, K.REC_TSS)
     windows = np.unique(stored.indices).astype(np.int64)
-    gene_of_site, site_chrom, pos = _sites(mdata, rna, record)
+    gene_of_site, site_chrom, pos = tss_sites(mdata, rna)
     interval, site, dist = distance_pairs(
         grid.chrom_of(windows),
         grid.starts(windows),

@@ -9,7 +9,7 @@ import pytest
 import tilegrn as grn
 from tests._small import small
 from tilegrn._mudata import quiet_update
-from tilegrn._splits import draw_split
+from tilegrn._splits import draw_split, split_from_groups
 
 
 def shuffled(drop_rna=(), drop_atac=()):
@@ -71,7 +71,7 @@ def test_split_by_cells_is_seeded_and_sized():
 
 @pytest.mark.parametrize(("n_cells", "test", "val"), [(100, 20, 5), (6968, 1000, 348), (100_000, 5000, 2500)])
 def test_default_split_gives_away_no_more_cells_than_judging_needs(n_cells, test, val):
-    labels = draw_split(n_cells)
+    labels = draw_split([f"c{i}" for i in range(n_cells)])
     assert ((labels == "test").sum(), (labels == "val").sum()) == (test, val)
 
 
@@ -101,3 +101,13 @@ def test_bad_splits(arguments, match):
     with pytest.raises(grn.errors.InputError, match=match):
         grn.pp.split_cells(mdata, **arguments)
     assert "split" not in mdata.obs
+
+
+def test_the_draw_follows_names_not_rows():
+    names = np.array([f"c{i}" for i in range(50)])
+    order = np.random.default_rng(0).permutation(50)
+    by_row = draw_split(names, seed=3)
+    np.testing.assert_array_equal(draw_split(names[order], seed=3), by_row[order])
+    groups = np.array(list("abcde") * 10)
+    by_row = split_from_groups(groups, names, val=0.2, seed=3)
+    np.testing.assert_array_equal(split_from_groups(groups[order], names[order], val=0.2, seed=3), by_row[order])

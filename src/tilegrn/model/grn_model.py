@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,21 +142,14 @@ class GRNModel:
                 known[i][:, genes.numpy()] = self._rates(net, hidden, side.take(genes))
         return known
 
-    def batches(self, data: CellData, *, batch_size: int = 64, every_window: bool = True) -> Iterator[Batch]:
+    def batches(self, data: CellData, *, batch_size: int = 64) -> Iterator[Batch]:
         """Yield batches of cells, for a forward pass of one's own: gradients, attributions, knock-outs.
 
         ``network(batch)`` of one of :attr:`networks` gives differentiable log rates, cells x genes, at size factor 1;
         :func:`tilegrn.model.gates.gated` makes a batch depend on gates of its TFs and windows, ``batch.hide(tfs)``
         takes TFs out, ``batch.only(genes, n_genes)`` with ``network.genes().take(genes)`` restricts the genes.
-
-        Parameters
-        ----------
-        every_window
-            Give a token to every open window, where prediction reads at most ``config.max_windows`` per cell.
         """
-        limit = max(self.config.max_windows, int(np.diff(data.windows.indptr).max(initial=0)))
-        config = replace(self.config, max_windows=limit) if every_window else self.config
-        maker = BatchMaker(data, self.preparation.pairs() if config.use_cis else None, config)
+        maker = BatchMaker(data, self.preparation.pairs() if self.config.use_cis else None, self.config)
         for rows in maker.slices(batch_size):
             yield maker.evaluate(rows)
 

@@ -61,8 +61,8 @@ class Preparation:
 
     Attributes
     ----------
-    tf_min, tf_max, window_min, window_max
-        Of the min-max scaling of log1p counts, float64.
+    tf_max, window_max
+        Ends of the ranges of the min-max scaling of log1p counts, float64; they begin at 0.
     idf, loadings
         Of accessibility, see :class:`tilegrn.model.lsi.Components`; the columns make the tokens of windows.
     guided, known, component_scale, component_center
@@ -83,9 +83,7 @@ class Preparation:
         Genes x windows, bp to the TSS plus one, CSR.
     """
 
-    tf_min: NDArray[np.float64]
     tf_max: NDArray[np.float64]
-    window_min: NDArray[np.float64]
     window_max: NDArray[np.float64]
     idf: NDArray[np.float32]
     loadings: NDArray[np.float32]

@@ -136,7 +136,7 @@ def split_cells(
     test_groups, val_groups
         Groups of ``by`` to hold out; drawn from ``seed`` when None (validation cells are then drawn from the rest).
     seed
-        Seed of the draw.
+        Seed of the draw, which depends on the names of the cells and not on their order.
     key_added
         Column of ``mdata.obs`` to write.
     rna, atac, copy
@@ -157,10 +157,11 @@ def split_cells(
         if test_groups is not None or val_groups is not None:
             msg = "test_groups and val_groups need by=, the obs column that holds the groups."
             raise InputError(msg)
-        labels = _splits.draw_split(adata.n_obs, test=test, val=val, seed=seed)
+        labels = _splits.draw_split(adata.obs_names, test=test, val=val, seed=seed)
     else:
         labels = _splits.split_from_groups(
             _check.cell_labels(mdata, by, rna, atac),
+            adata.obs_names,
             test_groups=test_groups,
             val_groups=val_groups,
             test=test,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from tilegrn.tl._inputs import cell_data, read_source, unlike, unseen_distance
+from tilegrn.tl._inputs import cell_data, unseen_distance
+from tilegrn.tl._source import read_source, unlike
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -13,8 +13,9 @@ from tilegrn import _check, _store
 from tilegrn import _keys as K
 from tilegrn._symbols import labelled, match_symbols
 from tilegrn.errors import InputError
-from tilegrn.tl._inputs import cell_data, read_source, require_alike
+from tilegrn.tl._inputs import cell_data
 from tilegrn.tl._network_metrics import METRICS, rank_metrics
+from tilegrn.tl._source import read_source, require_alike
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -72,8 +72,8 @@ def baseline_network(
         if method == "correlation":
             return correlation(expression, tfs, genes)
         rng = np.random.default_rng(seed)
-        n = expression.shape[0]
-        rows = np.sort(rng.choice(n, size=min(max_cells, n), replace=False))
+        order = _check.by_name(adata.obs_names)
+        rows = order[np.sort(rng.choice(len(order), size=min(max_cells, len(order)), replace=False))]
         return tree_importance(expression[rows], tfs, genes, seed=seed)
     binding = _store.window_binding(mdata, rna, atac)[tfs].astype(np.float64)
     near = window_scores(mdata, rna)[genes]

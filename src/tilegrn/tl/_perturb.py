@@ -18,7 +18,8 @@ from tilegrn._scaling import MinMax
 from tilegrn._symbols import match_symbols
 from tilegrn.errors import InputError
 from tilegrn.tl._direct_effects import fit_direct_effects
-from tilegrn.tl._inputs import cell_data, read_source, require_alike
+from tilegrn.tl._inputs import cell_data
+from tilegrn.tl._source import read_source, require_alike
 from tilegrn.tl._support import support_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tilegrn.model.batches import CellData
     from tilegrn.model.grn_model import GRNModel
     from tilegrn.model.preparation import Preparation
-    from tilegrn.tl._inputs import Source
+    from tilegrn.tl._source import Source
 
 __all__ = ["knockout"]
 
@@ -68,7 +69,8 @@ def knockout(
         A TF, several, or a dictionary of TF and the count to set it to.
     to
         Count (UMIs per cell, as in the RNA matrix) that the named TFs get in every cell; 0 is a knock-out, more than
-        they have an overexpression. Levels above the largest count of the training cells are cut there.
+        they have an overexpression. Levels above the range of the training cells (see :func:`tilegrn.pp.scale`) are cut
+        there.
     close
         Windows or intervals (``"chr1:3000-4000"``); every window that an interval touches is closed.
     groupby
@@ -130,11 +132,10 @@ def knockout(
     up = {g: np.zeros(n_genes) for g in groups}
     place = match_symbols(model.vocabulary.genes, source.genes)
     full = np.full((len(source.cells), len(source.genes)), np.nan, dtype=np.float32) if key_added else None
-    wide = _every_window(model, before)
     for first in range(0, before.n_cells, batch_size):
         rows = np.arange(first, min(first + batch_size, before.n_cells))
         # One after the other, never interleaved: each pass switches gradients off and back on.
-        old, new = (_rates(wide, data.take(rows)) for data in (before, after))
+        old, new = (_rates(model, data.take(rows)) for data in (before, after))
         alone = new
         if factor is not None:
             new = (new * factor(rows)).astype(np.float32)
@@ -247,7 +248,7 @@ def _perturbed(data: CellData, levels: dict[int, float], closed: NDArray[np.int6
         columns = [tfs[:, [j]] for j in range(tfs.shape[1])]
         for j, count in levels.items():
             one = sparse.csr_matrix(np.array([[np.float32(count)]]))
-            scaled = MinMax(prep.tf_min[[j]], prep.tf_max[[j]]).transform(one).toarray()[0, 0]
+            scaled = MinMax(prep.tf_max[[j]]).transform(one).toarray()[0, 0]
             columns[j] = sparse.csc_matrix(np.full((data.n_cells, 1), min(max(float(scaled), 0.0), 1.0), np.float32))
         tfs = sparse.hstack(columns)
     tfs = sparse.csr_matrix(tfs, dtype=np.float32)
@@ -262,13 +263,6 @@ def _perturbed(data: CellData, levels: dict[int, float], closed: NDArray[np.int6
         windows.eliminate_zeros()
         components = prep.components.transform(windows, data.part)
     return dataclasses.replace(data, tfs=tfs, windows=windows, components=components)
-
-
-def _every_window(model: GRNModel, data: CellData) -> GRNModel:
-    """Return the model with a token for every open window: thinning at random would look like an effect."""
-    limit = max(model.config.max_windows, int(np.diff(data.windows.indptr).max(initial=0)))
-    config = dataclasses.replace(model.config, max_windows=limit)
-    return type(model)(model.vocabulary, config, model.preparation, model.networks, model.record)
 
 
 def _summary(

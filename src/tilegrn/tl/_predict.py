@@ -10,7 +10,8 @@ import numpy as np
 from tilegrn import _check, _store
 from tilegrn import _keys as K
 from tilegrn._metrics import expected_log1p
-from tilegrn.tl._inputs import cell_data, read_source, require_alike, unseen_distance
+from tilegrn.tl._inputs import cell_data, unseen_distance
+from tilegrn.tl._source import read_source, require_alike
 
 if TYPE_CHECKING:
     from mudata import MuData
