@@ -10,7 +10,6 @@ import pandas as pd
 from scipy import sparse
 
 from tilegrn import _check, _store
-from tilegrn._symbols import match_symbols
 from tilegrn.errors import InputError
 from tilegrn.get import peak_gene_pairs
 
@@ -84,7 +83,7 @@ def gather(mdata: MuData, *, layer: str | None, atac_layer: str | None, rna: str
     """
     radata, aadata = _check.paired(mdata, rna, atac)
     binding, tfs = _store.peak_binding(mdata, atac, score=True)
-    row = match_symbols(tfs, radata.var_names)
+    row = radata.var_names.get_indexer(pd.Index(tfs))  # exactly: what was stored was spelt as the genes were
     if (row < 0).any():  # genes were removed since: their TFs have no expression any more
         kept = np.flatnonzero(row >= 0)
         binding, tfs, row = binding[:, kept], [tfs[i] for i in kept], row[kept]

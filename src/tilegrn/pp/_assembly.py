@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tilegrn._grid import Grid
 
-__all__ = ["own_rows", "refuse_other_assembly", "warn_far_from_peaks"]
+__all__ = ["own_rows", "refuse_other_assembly", "warn_far_from_peaks", "warn_letter_case"]
 
 _REACH = 500  # bp around a TSS, in which most promoters' peaks lie
 _SHIFTS = (-100_000, -50_000, -20_000, 20_000, 50_000, 100_000)
@@ -26,8 +26,8 @@ _MIN_SITES = 200
 _MIN_EXPECTED = 10
 
 
-def own_rows(table: pd.DataFrame, genes: pd.Index, *, stacklevel: int) -> pd.DataFrame:
-    """Return the TSSs of the genes at hand, with the gene's position as ``row``.
+def own_rows(table: pd.DataFrame, genes: pd.Index) -> tuple[pd.DataFrame, Found]:
+    """Return the TSSs of the genes at hand, with the gene's position as ``row``, and what letter case had to do with it.
 
     Raises
     ------
@@ -47,10 +47,15 @@ def own_rows(table: pd.DataFrame, genes: pd.Index, *, stacklevel: int) -> pd.Dat
     n_found = own["row"].nunique()
     if 2 * len(found.folded) > n_found:
         _refuse_other_case(found, n_found, genes, str(table.attrs.get("origin", "")))
+    return own, found
+
+
+def warn_letter_case(found: Found, *, stacklevel: int) -> None:
+    """Say which genes have the TSSs of a name in another letter case, and which have none because there are several."""
     if found.folded:
         name, gene = next(iter(found.folded.items()))
         warnings.warn(
-            f"{len(found.folded)} of {n_found} genes take the TSSs of a name that differs by letter case only, e.g. "
+            f"{len(found.folded)} genes take the TSSs of a name that differs by letter case only, e.g. "
             f"'{gene}' those of '{name}'. If that is another gene, rename one of them, or take its rows out of the "
             "table.",
             UserWarning,
@@ -63,7 +68,6 @@ def own_rows(table: pd.DataFrame, genes: pd.Index, *, stacklevel: int) -> pd.Dat
         "These genes get no TSS; spell them in the data as in the table to give them theirs.",
         stacklevel=stacklevel + 1,
     )
-    return own
 
 
 def _groups(found: Found) -> str:

@@ -17,7 +17,7 @@ from tilegrn.errors import InputError
 from tilegrn.io._genome import check_assembly
 from tilegrn.io._peaks import match_chroms
 from tilegrn.io._tss import read_tss
-from tilegrn.pp._assembly import own_rows, refuse_other_assembly, warn_far_from_peaks
+from tilegrn.pp._assembly import own_rows, refuse_other_assembly, warn_far_from_peaks, warn_letter_case
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 def _own_tss(table: pd.DataFrame, genes: pd.Index, grid: Grid) -> pd.DataFrame:
     """Keep the TSSs of the genes at hand, with the assembly's chromosome names, and say what is missing."""
-    own = own_rows(table, genes, stacklevel=3)
+    own, found = own_rows(table, genes)
     sizes = dict(zip(grid.chroms, map(int, grid.lengths), strict=True))
     mapping = match_chroms(own["chrom"], sizes, what="TSS", max_absent=None, assembly=grid.assembly)
     own = own.assign(chrom=[mapping.get(c, c) for c in own["chrom"]])
@@ -45,6 +45,7 @@ def _own_tss(table: pd.DataFrame, genes: pd.Index, grid: Grid) -> pd.DataFrame:
         raise InputError(msg)
     check_assembly(own["chrom"], own["pos"], own["pos"] + 1, sizes, grid.assembly, what="TSS")
     refuse_other_assembly(str(table.attrs.get("origin", "")), grid)
+    warn_letter_case(found, stacklevel=3)
     missing = genes[~np.isin(np.arange(len(genes)), own["row"])]
     if len(missing):
         warnings.warn(
