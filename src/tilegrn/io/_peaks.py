@@ -174,7 +174,11 @@ def match_chroms(
     renamed = [c for c in mapping if mapping[c] != c]
     if renamed:
         logger.info(
-            "Chromosomes are named '%s' in the %ss and '%s' in %s; mapped.", renamed[0], what, mapping[renamed[0]], label
+            "Chromosomes are named '%s' in the %ss and '%s' in %s; mapped.",
+            renamed[0],
+            what,
+            mapping[renamed[0]],
+            label,
         )
     absent = [c for c in names if c not in mapping]
     n_absent = sum(int(counts[c]) for c in absent)

@@ -9,6 +9,7 @@ this package from the field's literature and nomenclature.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -98,7 +99,7 @@ def resolve(
         differ by letter case (``Dl``, ``dl``) are two genes.
     aliases
         Name to symbol or symbols, before all rules. A name may be the whole motif name or its part before the first
-        ``/`` or ``(``; letter case does not matter. An empty value drops the motif.
+        ``/`` or ``(``; letter case does not matter where names stay unique. An empty value drops the motif.
 
     Returns
     -------
@@ -185,8 +186,10 @@ class _Book:
         self.genes = genes
         self.aliases, self.known, self.others = _tables()
         self.user = {
-            name.lower(): (value,) if isinstance(value, str) and value else tuple(value) for name, value in user.items()
+            name: (value,) if isinstance(value, str) and value else tuple(value) for name, value in user.items()
         }
+        lower = Counter(name.lower() for name in self.user)
+        self.user_lower = {name.lower(): name for name in self.user if lower[name.lower()] == 1}
         self.folded = {gene.casefold() for gene in genes}
 
     def is_gene(self, text: str) -> bool:
@@ -217,8 +220,9 @@ class _Book:
         label = front.split("(")[0].strip()
         tail = re.sub(r"^[^()]*(?:\([^()]*\))?", "", front)  # ",near_PU.1", ",IR3", ",longest"
         for text in (name, whole, front, label):
-            if text.lower() in self.user:
-                return self.user[text.lower()], "user", ()
+            given = text if text in self.user else self.user_lower.get(text.lower())
+            if given is not None:
+                return self.user[given], "user", ()
         without_source = re.sub(r"/Homer$", "", whole, flags=re.IGNORECASE)
         first_bracket = front[: len(front) - len(tail)] if tail else front
         for text in (without_source, front, f"{label}{tail}", first_bracket, label):

@@ -6,7 +6,6 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from tilegrn._symbols import Found, find_symbols, listed, warn_ambiguous
 from tilegrn.errors import InputError
@@ -14,6 +13,7 @@ from tilegrn.io._genome import ASSEMBLIES, identify_assembly, is_contig, is_mito
 from tilegrn.io._tss import TSS_TABLES, read_tss
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from tilegrn._grid import Grid
@@ -27,7 +27,7 @@ _MIN_EXPECTED = 10
 
 
 def own_rows(table: pd.DataFrame, genes: pd.Index) -> tuple[pd.DataFrame, Found]:
-    """Return the TSSs of the genes at hand, with the gene's position as ``row``, and what letter case had to do with it.
+    """Return the TSSs of the genes at hand, with the gene's position as ``row``, and how their names were found.
 
     Raises
     ------

@@ -309,9 +309,7 @@ def mark_tfs(mdata: MuData, tfs: Iterable[str] | str | Path, *, rna: str = "rna"
     if K.IS_TF in adata.var:
         is_tf |= adata.var[K.IS_TF].to_numpy(bool)
     _store.set_elem(adata, "var", K.IS_TF, is_tf)
-    warn_ambiguous(
-        found, "the TF list", f"'{rna}'", "They are not marked; spell them as the genes are.", stacklevel=2
-    )
+    warn_ambiguous(found, "the TF list", f"'{rna}'", "They are not marked; spell them as the genes are.", stacklevel=2)
     logger.info(
         "%d of %d listed TFs are genes of '%s', %d of them in another letter case.",
         int((row >= 0).sum()),
