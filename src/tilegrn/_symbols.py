@@ -106,7 +106,7 @@ def find_symbols(names: Iterable[str], genes: Iterable[str], *, distinct: bool =
                 at[name] = exact[theirs[0]]
                 folded[name] = targets[at[name]]
         else:
-            ambiguous.append((tuple(free), tuple(targets[exact[t]] for t in left)))
+            ambiguous.append((tuple(free), tuple(targets[exact[t]] for t in theirs)))
     place = np.asarray([at[name] for name in wanted], dtype=np.int64)
     return Found(place[code] if len(place) else np.zeros(0, dtype=np.int64), folded, ambiguous)
 

@@ -60,8 +60,9 @@ def pair_chroms(names: Iterable[str], known: Collection[str], what: str, *, tota
     # A main chromosome under its own name settles it, and then '1' beside 'chr1' is a fault to report, not to mend.
     if not any(c in pairs for c in main) and (n_turned == len(main) or (n_turned and not total)):
         pairs |= turned
+    pairs = {c: pairs[c] for c in every if c in pairs}
     _refuse_twins(pairs, what)
-    return {c: pairs[c] for c in every if c in pairs}
+    return pairs
 
 
 def _refuse_twins(pairs: dict[str, str], what: str) -> None:
