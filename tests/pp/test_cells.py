@@ -141,7 +141,7 @@ LOST = {
     "one of ten samples in another spelling": (
         cells(0, 400),
         [*cells(0, 360), *cells(360, 400, "-2")],
-        r"Only 360 cells.*'rna' alone has e\.g\. \['c360-1', .*'atac' alone has e\.g\. \['c360-2', .*, 400 of them match",
+        r"Only 360 cells.*'rna' alone has e\.g\. \['c360-1', .*'atac' alone has e\.g\. \['c360-2', .* 400 of them",
     ),
 }
 

@@ -171,7 +171,7 @@ def evaluate_links(
         placed = np.unique(np.asarray(_store.get_record(mdata, K.REC_TSS)["gene"], dtype=object))
         known = pd.Index(placed).union(_check.modality(mdata, rna).var_names, sort=False).to_numpy(dtype=object)
     found = find_symbols(pairs["gene"].astype(str), known)
-    warn_ambiguous(found, "the tested pairs", "the data", "Spell them as the data do.", stacklevel=2)
+    warn_ambiguous(found, "the tested pairs", "the data", "Spell them as the data do.", stacklevel=3)
     names = np.array([known[i] if i >= 0 else "" for i in found.position], dtype=object)
     spelt = {t: known[i] for t, i in zip(listed, match_symbols(listed, known), strict=True) if i >= 0 and known[i] != t}
     if spelt:
