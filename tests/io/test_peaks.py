@@ -151,6 +151,9 @@ def test_one_chromosome_under_two_names_is_an_error(twins):
             match_chroms(["chr1", *twins], MM10, max_absent=limit)
     with pytest.raises(InputError, match=r"'1' of 2 TSSs.*did you mean 'chr1'"):
         match_chroms(["1", "chr1", "1"], MM10, what="TSS", max_absent=None)
+    for limit in (0.05, None):
+        with pytest.raises(InputError, match=r"'chr2' of 1 peaks.*did you mean '2'"):
+            match_chroms([*["1"] * 99, "chr2"], {"1": 5, "2": 5}, max_absent=limit)
 
 
 def test_tables_wider_than_the_assembly_are_renamed_too():

@@ -208,9 +208,10 @@ def match_chroms(
 def _refuse_misspelt(absent: list[str], counts: Any, known: Collection[str], what: str, label: str) -> None:
     lower = {k.lower(): k for k in known}
     for chrom in absent:
-        if is_contig(chrom) or _CANONICAL.fullmatch(chrom):
+        near = None if is_contig(chrom) else other_name(chrom, known)
+        if near is None and (is_contig(chrom) or _CANONICAL.fullmatch(chrom)):
             continue
-        near = other_name(chrom, known) or lower.get(chrom.lower())
+        near = near or lower.get(chrom.lower())
         if near is None:
             close = difflib.get_close_matches(chrom.lower(), lower, n=1, cutoff=0.6)
             near = lower[close[0]] if close else None
