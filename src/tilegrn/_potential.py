@@ -9,7 +9,6 @@ import numpy as np
 from scipy import sparse
 
 from tilegrn import _check, _store
-from tilegrn._symbols import match_symbols
 from tilegrn._tss_pairs import peak_gene_pairs
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def gather(mdata: MuData, *, layer: str | None, atac_layer: str | None, rna: str
     """
     radata, aadata = _check.paired(mdata, rna, atac)
     binding, tfs = _store.peak_binding(mdata, atac, score=True)
-    row = match_symbols(tfs, radata.var_names)
+    row = radata.var_names.get_indexer(pd.Index(tfs))  # exactly: what was stored was spelt as the genes were
     if (row < 0).any():  # genes were removed since: their TFs have no expression any more
         kept = np.flatnonzero(row >= 0)
         binding, tfs, row = binding[:, kept], [tfs[i] for i in kept], row[kept]

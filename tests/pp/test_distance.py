@@ -163,3 +163,40 @@ def test_the_record_names_the_table_without_its_folder(binned, tmp_path):
         grn.pp.tss_distance(binned, tmp_path / "mine.bed")
     assert binned.uns["tilegrn"]["tss"]["origin"] == "mine.bed"
     assert len(binned.uns["tilegrn"]["tss"]["sha256"]) == 64
+
+
+def real(name, real_data, sizes):
+    mdata = grn.io.read_h5mu(real_data(f"multiome/{name}.h5mu"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        grn.pp.bin_peaks(mdata, sizes)
+    return mdata
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "other"),
+    [("mouse_cortex_mm10", "mm10", "hg38"), ("sample1_hg38", "hg38", "mm10"), ("pbmc_tiny_hg38", "hg38", "mm10")],
+)
+def test_real_data_are_refused_with_the_other_species(name, own, other, real_data):
+    mdata = real(name, real_data, own)
+    with pytest.raises(
+        grn.errors.InputError, match=rf"'{other}' is of another species.*\(0%\) are.*of {own} spells 9\d%"
+    ):
+        grn.pp.tss_distance(mdata, other)
+    assert "tss_distance" not in mdata["rna"].varm
+    with pytest.raises(grn.errors.InputError, match=rf"is that the assembly of this data|fit {own}"):
+        grn.pp.bin_peaks(mdata, other)
+
+
+@pytest.mark.parametrize(("name", "assembly"), [("mouse_cortex_mm10", "mm10"), ("sample1_hg38", "hg38")])
+def test_tss_that_no_peak_marks_are_said(name, assembly, real_data):
+    mdata = real(name, real_data, assembly)
+    table = grn.io.read_tss(assembly)
+    for shift, said in ((0, False), (-150_000, True)):
+        moved = table.assign(pos=table["pos"] + shift)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            grn.pp.tss_distance(mdata, moved[moved["pos"] >= 0])
+        far = [w for w in seen if "Are peaks and TSSs of one assembly" in str(w.message)]
+        assert len(far) == said
+        assert all(w.filename == __file__ for w in far)

@@ -13,11 +13,11 @@ from scipy import sparse
 from tilegrn import _check, _store
 from tilegrn import _keys as K
 from tilegrn._intervals import Anchor, Multiple, distance_pairs, sum_or_nearest
-from tilegrn._symbols import match_symbols
 from tilegrn.errors import InputError
 from tilegrn.io._genome import check_assembly
 from tilegrn.io._peaks import match_chroms
 from tilegrn.io._tss import read_tss
+from tilegrn.pp._assembly import own_rows, refuse_other_assembly, warn_far_from_peaks, warn_letter_case
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,16 +36,7 @@ _MOST_BP = 2**31 - 1
 
 def _own_tss(table: pd.DataFrame, genes: pd.Index, grid: Grid) -> pd.DataFrame:
     """Keep the TSSs of the genes at hand, with the assembly's chromosome names, and say what is missing."""
-    match = match_symbols(list(table["gene"]), genes)
-    own = table.assign(row=match).loc[match >= 0]
-    if own.empty:
-        msg = (
-            f"None of the {len(genes)} genes (e.g. {list(map(str, genes[:3]))}) is in the TSS table "
-            f"(e.g. {list(map(str, table['gene'].unique()[:3]))}). Is it of the right species, and are the names of "
-            f"one kind? "
-            "Ensembl ids need a GTF and gene_key='gene_id'."
-        )
-        raise InputError(msg)
+    own, found = own_rows(table, genes)
     sizes = dict(zip(grid.chroms, map(int, grid.lengths), strict=True))
     mapping = match_chroms(own["chrom"], sizes, what="TSS", max_absent=None, assembly=grid.assembly)
     own = own.assign(chrom=[mapping.get(c, c) for c in own["chrom"]])
@@ -56,6 +47,8 @@ def _own_tss(table: pd.DataFrame, genes: pd.Index, grid: Grid) -> pd.DataFrame:
         )
         raise InputError(msg)
     check_assembly(own["chrom"], own["pos"], own["pos"] + 1, sizes, grid.assembly, what="TSS")
+    refuse_other_assembly(str(table.attrs.get("origin", "")), grid)
+    warn_letter_case(found, stacklevel=3)
     missing = genes[~np.isin(np.arange(len(genes)), own["row"])]
     if len(missing):
         warnings.warn(
@@ -162,7 +155,8 @@ def tss_distance(
     MissingStepError
         Before :func:`bin_peaks`.
     InputError
-        If gene symbols repeat, none is in the table, or the table is of another assembly.
+        If gene symbols repeat, none is in the table, or the table is of another species (most symbols differ by letter
+        case) or another assembly.
     """
     mdata = _check.start(mdata, rna, atac, copy=copy)
     adata = mdata.mod[rna]
@@ -183,6 +177,7 @@ def tss_distance(
     table = read_tss(tss, gene_key=gene_key)
     own = _own_tss(table, adata.var_names, grid)
     windows = np.unique(membership.indices).astype(np.int64)
+    warn_far_from_peaks(own, windows, grid, stacklevel=2)
     mat = distance_matrix(
         grid,
         windows,

@@ -12,7 +12,7 @@ from tilegrn import _check, _store
 from tilegrn import _keys as K
 from tilegrn._grid import Grid
 from tilegrn.errors import InputError
-from tilegrn.io._genome import assembly_name, check_assembly, identify_assembly, read_chrom_sizes
+from tilegrn.io._genome import assembly_name, check_assembly, identify_assembly, read_chrom_sizes, refuse_foreign
 from tilegrn.io._peaks import match_chroms, parse_peaks
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def peak_windows(
 ) -> tuple[Grid, NDArray[np.int64]]:
     """Lay the windows of an assembly and find each peak's; -1 where its chromosome is absent."""
     chrom, start, end = parse_peaks(names)
+    refuse_foreign(chrom, end, sizes)
     mapping = match_chroms(chrom, sizes, assembly=assembly)
     chrom = np.array([mapping.get(c, c) for c in chrom], dtype=object)
     check_assembly(chrom, start, end, sizes, assembly)
@@ -132,8 +133,8 @@ def bin_peaks(
     Raises
     ------
     InputError
-        On peak names that cannot be read, repeat, or lie past the end of a chromosome (another assembly?), on more
-        than 5 % of peaks without a chromosome, and on values that are not counts.
+        On peak names that cannot be read, repeat, or lie past the end of a chromosome or on one that only another
+        assembly has, on more than 5 % of peaks without a chromosome, and on values that are not counts.
     """
     mdata = _check.start(mdata, atac, copy=copy)
     adata = mdata.mod[atac]

@@ -130,7 +130,7 @@ def knockout(
     sums = {g: np.zeros((3, n_nets, n_genes)) for g in groups}
     down = {g: np.zeros(n_genes) for g in groups}
     up = {g: np.zeros(n_genes) for g in groups}
-    place = match_symbols(model.vocabulary.genes, source.genes)
+    place = pd.Index(source.genes).get_indexer(pd.Index(model.vocabulary.genes))  # exactly, as the model was read
     full = np.full((len(source.cells), len(source.genes)), np.nan, dtype=np.float32) if key_added else None
     for first in range(0, before.n_cells, batch_size):
         rows = np.arange(first, min(first + batch_size, before.n_cells))
