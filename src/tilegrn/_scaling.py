@@ -30,7 +30,7 @@ class MinMax:
 
         A count of 0 scales to 0 also where the fitted minimum is above 0, because it lies below that minimum.
         """
-        x = sparse.csr_matrix(counts, copy=True).astype(np.float64)
+        x = sparse.csr_matrix(counts.astype(np.float64, copy=True))  # wide first: small integers overflow when added up
         x.sum_duplicates()
         span = self.maximum - self.minimum
         column = x.indices
@@ -53,7 +53,8 @@ def fit_minmax(counts: sparse.spmatrix | sparse.sparray, cells: ArrayLike | None
     cells
         Boolean mask or positions of the cells to fit on; all when None.
     """
-    x = sparse.csr_matrix(counts)
+    x = sparse.csr_matrix(counts.astype(np.float64))
+    x.sum_duplicates()
     if cells is not None:
         x = x[np.asarray(cells)]
     if x.shape[0] == 0:

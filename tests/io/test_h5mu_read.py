@@ -7,7 +7,8 @@ from tests.io._files import build, same
 
 from tilegrn._mudata import no_pull, quiet_update
 from tilegrn.errors import InputError
-from tilegrn.io._h5mu import read_10x, read_h5mu, write_h5mu
+from tilegrn.io._h5mu import read_h5mu, write_h5mu
+from tilegrn.io._tenx import read_10x
 
 # Reading
 
