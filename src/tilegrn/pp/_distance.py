@@ -17,7 +17,7 @@ from tilegrn._symbols import match_symbols
 from tilegrn.errors import InputError
 from tilegrn.io._genome import check_assembly
 from tilegrn.io._peaks import match_chroms
-from tilegrn.io._tss import read_tss
+from tilegrn.io._tss import read_tss, without_y_copies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def _own_tss(table: pd.DataFrame, genes: pd.Index, grid: Grid) -> pd.DataFrame:
     sizes = dict(zip(grid.chroms, map(int, grid.lengths), strict=True))
     mapping = match_chroms(own["chrom"], sizes, what="TSS", max_absent=None, assembly=grid.assembly)
     own = own.assign(chrom=[mapping.get(c, c) for c in own["chrom"]])
-    own = own.loc[own["chrom"].isin(sizes)]
+    own = without_y_copies(own.loc[own["chrom"].isin(sizes)])
     if own.empty:
         msg = (
             f"No TSS of these genes lies on a chromosome of {grid.assembly or 'the assembly'} ({list(sizes)[:3]} ...)."
