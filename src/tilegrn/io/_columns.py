@@ -73,10 +73,9 @@ def storable(values: Any, where: str) -> Any:
 
 def _unwritable(values: Any, where: str, held: str) -> InputError:
     kind = "" if isinstance(values, (pd.Series, pd.Index)) else f"a {type(values).__name__} of "
-    call = f"{where.partition('.')[2] or where}.astype(str)" if kind == "" else "numpy.asarray(..., dtype=str)"
     return InputError(
         f"{where} holds {kind}{held} values, which cannot be written and read back as they are. Turn it into numbers or "
-        f"text, e.g. with {call}, or delete it."
+        f"text, e.g. mdata.{where} = mdata.{where}.astype(str), or delete it."
     )
 
 

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 _WANTED = frozenset({"gene", "transcript"})
 _NAME_KEYS = ("gene_name", "gene", "gene_symbol", "symbol")
 _NO_NAME = frozenset({"", ".", "na", "nan", "none", "null"})
+_STRANDS = frozenset({"+", "-", ".", "?", "*", ""})
 _PAR_Y = "_PAR_Y"
 _KEY = re.compile(r"[;\s]*([^\s;=\"']+)")
 _BETWEEN = re.compile(r"[ \t]*=[ \t]*|[ \t]+")
@@ -134,7 +135,10 @@ def read_gtf(text: str, path: Path, gene_key: str) -> list[GtfRow]:
             strandless.append(line)
         else:
             kept.append((gene, line))
-    for left, why in ((nameless, f"neither {gene_key} nor gene_id"), (strandless, "no strand, so that their TSS is unknown")):
+    for left, why in (
+        (nameless, f"neither {gene_key} nor gene_id"),
+        (strandless, "no strand, so that their TSS is unknown"),
+    ):
         if left:
             _left_out(left, why, path, everything=not kept)
     if copies:
@@ -179,6 +183,9 @@ def _lines(text: str, path: Path) -> list[_Line]:
                     "on, digits only."
                 )
                 raise InputError(msg)
+        if fields[6] not in _STRANDS:
+            msg = f"'{path}', line {number}: the strand is '{fields[6]}'; it must be '+' or '-' ('.' or '?' if unknown)."
+            raise InputError(msg)
         lines.append(_Line(number, fields, held))
     if not lines:
         msg = f"'{path}' has neither transcript nor gene lines, so it names no TSS. Give the full GTF or a BED file."

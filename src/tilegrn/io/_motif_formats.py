@@ -128,7 +128,9 @@ def _meme(lines: list[str], where: str) -> list[Draft]:
             if not drafts:
                 raise fault(where, number, "a matrix before the first 'MOTIF' line.")
             if drafts[-1].rows:
-                raise fault(where, number, f"motif '{drafts[-1].name}' has a second matrix; each needs its 'MOTIF' line.")
+                raise fault(
+                    where, number, f"motif '{drafts[-1].name}' has a second matrix; each needs its 'MOTIF' line."
+                )
             width = _stated_width(text, where, number)
             reading = True
         elif reading and _NUMBER.match(text):

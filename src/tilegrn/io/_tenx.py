@@ -144,7 +144,10 @@ def _check_matrix(matrix: Any, path: Path) -> None:
         for name, item in group.items():
             if isinstance(item, h5py.Dataset):
                 claimed_bytes(item, f"{where}/{name}", path)
-    n_features, n_cells = (int(n) for n in matrix["shape"][:2])
+    if matrix["shape"].shape != (2,):
+        msg = f"'{path}' is damaged: matrix/shape holds {matrix['shape'].shape} numbers, not 2. Copy it again."
+        raise InputError(msg)
+    n_features, n_cells = (int(n) for n in matrix["shape"][:])
     n_values = len(matrix["data"])
     indptr = matrix["indptr"][:].astype(np.int64)
     fits = (

@@ -208,7 +208,9 @@ def _tss_rows(
 
 def _strands(strand: Sequence[Any], places: Sequence[str]) -> NDArray[np.object_]:
     out = pd.Series(list(strand), dtype=object)
-    out = out.where(out.notna(), ".").replace({"": ".", "*": ".", "?": ".", "NA": ".", 1: "+", -1: "-", "1": "+", "-1": "-"})
+    out = out.where(out.notna(), ".").replace(
+        {"": ".", "*": ".", "?": ".", "NA": ".", 1: "+", -1: "-", "1": "+", "-1": "-"}
+    )
     wrong = np.flatnonzero(~out.isin(["+", "-", "."]).to_numpy())
     if len(wrong):
         i = int(wrong[0])
@@ -319,7 +321,9 @@ def _from_frame(frame: pd.DataFrame, gene_key: str, where: str = "TSS table, row
     if id_col is not None:
         ids = frame[id_col].astype(object)
         gene = gene.where(~_nameless(gene), ids)
-        copies = ids.astype(str).str.contains("_PAR_Y", regex=False) & ~gene.astype(str).str.contains("_PAR_Y", regex=False)
+        copies = ids.astype(str).str.contains("_PAR_Y", regex=False) & ~gene.astype(str).str.contains(
+            "_PAR_Y", regex=False
+        )
         if copies.any():
             logger.info("%d rows of chrY that chrX has as well (_PAR_Y) left out", int(copies.sum()))
             keep = ~copies.to_numpy()
