@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.io._meme_texts import DREME, STREME, full_meme
 
 from tilegrn.errors import InputError, ToolError
 from tilegrn.io import _motif_files
@@ -131,133 +132,22 @@ def test_formats_without_thresholds(tmp_path, text, names):
         assert np.mean(np.array(scores) >= m.threshold) <= 0.2
 
 
-RULE, STARS = "-" * 80, "*" * 80
-MATRIX = " 0.7 0.1 0.1 0.1\n 0.1 0.7 0.1 0.1\n 0.1 0.1 0.799 0.001\n"
-
-
-def full_meme(header_1, header_2, *, version="5.5.5", n_sequences=300):
-    """The layout of MEME's own text output, section by section."""
-
-    def section(title):
-        return f"{STARS}\n{title}\n{STARS}\n"
-
-    def motif(header, name, width, rows, scores):
-        return (
-            f"{STARS}\n{header}\n{STARS}\n{RULE}\n\tMotif {name} Description\n{RULE}\n"
-            f"Simplified        A  7:1\npos.-specific     C  17:\nprobability       G  ::8\nmatrix            T  :11\n\n"
-            f"         bits    2.1   \n                 1.9 * \nRelative         1.0 **\nEntropy\n(8.1 bits)       0.0 ---\n\n"
-            f"Multilevel           ACG\nconsensus             T \nsequence\n\n{RULE}\n\n"
-            f"{RULE}\n\tMotif {name} sites sorted by position p-value\n{RULE}\n"
-            f"Sequence name             Start   P-value               Site \n"
-            f"-------------             ----- ---------            --------\n"
-            f"12                           15  1.95e-06 TTATTTAGCA ACG TAAACCAG\n{RULE}\n\n"
-            f"{RULE}\n\tMotif {name} block diagrams\n{RULE}\nSEQUENCE NAME            POSITION P-VALUE  MOTIF DIAGRAM\n"
-            f"-------------            ----------------  -------------\n12                                  2e-06  14_[1]_30\n{RULE}\n\n"
-            f"{RULE}\n\tMotif {name} in BLOCKS format\n{RULE}\nBL   MOTIF {name} width={width} seqs=1\n"
-            f"12                       (   15) ACG  1 \n//\n\n{RULE}\n\n"
-            f"{RULE}\n\tMotif {name} position-specific scoring matrix\n{RULE}\n"
-            f"log-odds matrix: alength= 4 w= {width} n= 3100 bayes= 9.3 E= 1.3e-019 \n{scores}{RULE}\n\n"
-            f"{RULE}\n\tMotif {name} position-specific probability matrix\n{RULE}\n"
-            f"letter-probability matrix: alength= 4 w= {width} nsites= 20 E= 1.3e-019 \n{rows}{RULE}\n\n"
-            f"{RULE}\n\tMotif {name} regular expression\n{RULE}\nA[CT]G\n{RULE}\n\n\n\n\nTime  1.23 secs.\n\n"
-        )
-
-    names = [" ".join(h.split("\t")[0].split()[1:]) for h in (header_1, header_2)]
-    return (
-        f"{STARS}\nMEME - Motif discovery tool\n{STARS}\nMEME version {version} (Release date: Sun Oct 1 2023)\n\n"
-        f"For further information please access https://meme-suite.org.\n{STARS}\n\n\n{section('REFERENCE')}"
-        f"If you use this program in your research, please cite:\n\n{section('TRAINING SET')}"
-        "PRIMARY SEQUENCES= x.fa\nCONTROL SEQUENCES= --none--\nALPHABET= ACGT\n"
-        "Sequence name            Weight Length  Sequence name            Weight Length  \n"
-        "-------------            ------ ------  -------------            ------ ------  \n"
-        + "".join(
-            f"{i}                        1.0000    100  {i}b                       1.0000    100  \n"
-            for i in range(n_sequences)
-        )
-        + f"{STARS}\n\n{section('COMMAND LINE SUMMARY')}command: meme x.fa -dna -nmotifs 2\n\nstrands: + -\n"
-        "Background letter frequencies (from file dataset with add-one prior applied):\nA 0.25 C 0.25 G 0.25 T 0.25 \n"
-        + motif(
-            header_1,
-            names[0],
-            3,
-            MATRIX,
-            "    80  -1000  -1000  -1000 \n -1000     80  -1000  -1000 \n -1000  -1000     80  -1000 \n",
-        )
-        + motif(header_2, names[1], 2, " 0.1 0.1 0.1 0.7\n 0 0 0 1\n", " -50 -50 -50 80 \n -1000 -1000 -1000 120 \n")
-        + f"{section('SUMMARY OF MOTIFS')}\n{RULE}\n\tCombined block diagrams: non-overlapping sites with p-value < 0.0001\n{RULE}\n"
-        "SEQUENCE NAME            COMBINED P-VALUE  MOTIF DIAGRAM\n-------------            ----------------  -------------\n"
-        f"12                               3.48e-02  26\nMOTIF 9                          3.48e-02  26\n{RULE}\n\n{STARS}\nCPU: x\n"
-    )
-
-
-STREME = f"""{STARS}
-STREME - Sensitive, Thorough, Rapid, Enriched Motif Elicitation
-{STARS}
-MEME version 5.5.5 (Release date: Sun Oct 1 2023)
-
-ALPHABET= ACGT
-strands: + -
-
-Background letter frequencies
-A 0.25 C 0.25 G 0.25 T 0.25
-
-MOTIF 1-ACG STREME-1
-letter-probability matrix: alength= 4 w= 3 nsites= 523 E= 2.3e-009
-{MATRIX}
-MOTIF 2-TT STREME-2
-letter-probability matrix: alength= 4 w= 2 nsites= 99 P= 2.3e-002
- 0.1 0.1 0.1 0.7
- 0 0 0 1
-
-{STARS}
-COMMAND:\tstreme --p x.fa
-{STARS}
-FINALTIME:\t1.2
-"""
-DREME = f"""# DREME 5.0.5
-# command:   dreme -p x.fa
-# positives: 20 from x.fa
-# 2 motifs
-MEME version 5.0.5
-
-ALPHABET "DNA" DNA-LIKE
-A "Adenine" CC0000 ~ T "Thymine" 008000
-C "Cytosine" 0000CC ~ G "Guanine" FFB300
-N "Any base" = ACGT
-U = T
-END ALPHABET
-
-strands: + -
-
-Background letter frequencies (from dataset):
-A 0.25 C 0.25 G 0.25 T 0.25
-
-MOTIF ACG DREME-1
-
-#             Word    RC Word        Pos        Neg    P-value    E-value
-# BEST        ACG     CGT            10          0    1.1e-3     3.9e1
-letter-probability matrix: alength= 4 w= 3 nsites= 10 E= 3.9e1
-{MATRIX}
-
-MOTIF TT DREME-2
-
-# BEST        TT      AA             10          0    1.1e-3     3.9e1
-letter-probability matrix: alength= 4 w= 2 nsites= 10 E= 3.9e1
-0.1 0.1 0.1 0.7
-0 0 0 1
-
-
-Time 1.07 secs
-"""
 STATISTICS = "width =   3  sites =  20  llr = 131  p-value = 1.0e-12  E-value = 1.3e-019"
+
+
+def full(one, other, version="5.5.5"):
+    """MEME's text with these two headers, between which tab or spaces stand before the statistics."""
+    return full_meme(one + STATISTICS, other + STATISTICS, version=version)
+
+
 MEME_TEXTS = {
-    "5": (full_meme(f"MOTIF ACG MEME-1\t{STATISTICS}", f"MOTIF TT MEME-2\t{STATISTICS}"), ["ACG MEME-1", "TT MEME-2"]),
-    "5, spaces": (full_meme(f"MOTIF ACG MEME-1 {STATISTICS}", f"MOTIF TT MEME-2 {STATISTICS}"), ["ACG MEME-1", "TT MEME-2"]),
-    "4.9": (full_meme(f"MOTIF  1 MEME-1\t{STATISTICS}", f"MOTIF  2 MEME-2\t{STATISTICS}", version="4.9.1"), ["1 MEME-1", "2 MEME-2"]),
-    "3": (full_meme(f"MOTIF  1\t{STATISTICS}", f"MOTIF100\t{STATISTICS}", version="3.0"), ["1", "100"]),
+    "5": (full("MOTIF ACG MEME-1\t", "MOTIF TT MEME-2\t"), ["ACG MEME-1", "TT MEME-2"]),
+    "5, spaces": (full("MOTIF ACG MEME-1 ", "MOTIF TT MEME-2 "), ["ACG MEME-1", "TT MEME-2"]),
+    "4.9": (full("MOTIF  1 MEME-1\t", "MOTIF  2 MEME-2\t", "4.9.1"), ["1 MEME-1", "2 MEME-2"]),
+    "3": (full("MOTIF  1\t", "MOTIF100\t", "3.0"), ["1", "100"]),
     "streme": (STREME, ["1-ACG STREME-1", "2-TT STREME-2"]),
     "dreme": (DREME, ["ACG DREME-1", "TT DREME-2"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("dress", ["plain", "crlf", "gzip"])
@@ -278,7 +168,7 @@ NEWER = ["MA0035.4 GATA1", "MA0091.1 TAL1::TCF3"]
 @pytest.mark.parametrize(
     "text",
     [
-        MEME.replace("MOTIF MA1.1 Sox2", "MOTIF MA0035.4 MA0035.4.GATA1").replace("MOTIF B", "MOTIF MA0091.1 MA0091.1.TAL1::TCF3"),
+        MEME.replace("MA1.1 Sox2", "MA0035.4 MA0035.4.GATA1").replace("MOTIF B", "MOTIF MA0091.1 MA0091.1.TAL1::TCF3"),
         MEME.replace("MOTIF MA1.1 Sox2", "MOTIF MA0035.4 GATA1").replace("MOTIF B", "MOTIF  MA0091.1\tTAL1::TCF3"),
         JASPAR.replace(">MA1.1\tSox2", ">MA0035.4\tMA0035.4.GATA1").replace(">B", ">MA0091.1\tTAL1::TCF3"),
         PFM.replace(">MA1.1 Sox2", ">MA0035.4 GATA1").replace(">B", ">MA0091.1 MA0091.1.TAL1::TCF3"),
@@ -292,7 +182,7 @@ def test_newer_names_of_jaspar(tmp_path, text):
 
 
 def test_html_is_no_motif_file(tmp_path):
-    with pytest.raises(InputError, match="is HTML or XML. Give the text output of the same run"):
+    with pytest.raises(InputError, match=r"is HTML or XML\. Give the text output of the same run"):
         read_motifs(write(tmp_path, "<!DOCTYPE HTML>\n<html>\nMOTIF x\n"), pvalue=0.1)
 
 

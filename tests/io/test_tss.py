@@ -177,7 +177,7 @@ def test_gtf_unknown_strand_leaves_that_gene_out(tmp_path, strand):
     with pytest.warns(UserWarning, match=r"1 transcripts or genes have no strand.*first in line 3 .*E2.*left out"):
         table = read_tss(path)
     assert rows(table) == [("A", "chr1", 9, "+"), ("C", "chr1", 99, ".")]
-    with pytest.raises(InputError, match="have no strand, so that their TSS is unknown, first in line 1 .*no other is"):
+    with pytest.raises(InputError, match=r"have no strand, so that their TSS is unknown, first in line 1 "):
         read_tss(write(tmp_path, gtf(lost), "x.gtf"))
 
 

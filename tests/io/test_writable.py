@@ -1,6 +1,6 @@
 """What is written of columns that anndata cannot hold as they are: the same values, or an error before the work."""
 
-import datetime
+import datetime as dt
 import decimal
 
 import anndata
@@ -153,7 +153,7 @@ UNWRITABLE = {
     "dates with zone": lambda: pd.to_datetime(["2020-01-01"] * N, utc=True),
     "times": lambda: pd.to_timedelta([1] * N, unit="s"),
     "periods": lambda: pd.period_range("2020-01", periods=N, freq="M"),
-    "date objects": lambda: np.array([datetime.date(2020, 1, 1)] * N, dtype=object),
+    "date objects": lambda: np.array([dt.date(2020, 1, 1)] * N, dtype=object),
     "decimals": lambda: np.array([decimal.Decimal("1.1")] * N, dtype=object),
     "text and numbers": lambda: np.array(with_gap("a", 1), dtype=object),
     "booleans and numbers": lambda: np.array(with_gap(True, 2), dtype=object),

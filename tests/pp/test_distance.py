@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 import tilegrn as grn
 from tests._small import SIZES, TSS, small
 from tilegrn._intervals import distance_pairs, sum_or_nearest
+from tilegrn._symbols import match_symbols
+from tilegrn.io._tss import without_y_copies
 
 ANCHORS = ["edge", "center", "end"]
 
@@ -126,3 +129,28 @@ def test_the_record_names_the_table_without_its_folder(binned, tmp_path):
         grn.pp.tss_distance(binned, tmp_path / "mine.bed")
     assert binned.uns["tilegrn"]["tss"]["origin"] == "mine.bed"
     assert len(binned.uns["tilegrn"]["tss"]["sha256"]) == 64
+
+
+def test_pseudoautosomal_copies_are_no_tss_of_the_gene_on_x():
+    table = pd.DataFrame(
+        {
+            "gene": ["PLCXD1", "PLCXD1", "DDX3Y", "Both", "Both", "Both"],
+            "chrom": ["chrX", "chrY", "chrY", "chrX", "chrY", "chr1"],
+            "pos": [5, 5, 9, 1, 2, 3],
+        }
+    )
+    kept = without_y_copies(table)
+    assert list(zip(kept["gene"], kept["chrom"], strict=True))[:2] == [("PLCXD1", "chrX"), ("DDX3Y", "chrY")]
+    assert len(kept) == 5  # a name on many chromosomes is no pseudoautosomal gene
+
+
+def test_identifiers_of_pseudoautosomal_copies_match_with_and_without_version():
+    table = ["ENSG00000182378", "ENSG00000182378_PAR_Y"]
+    assert list(match_symbols(table, ["ENSG00000182378.15_PAR_Y", "ENSG00000182378.15"])) == [1, 0]
+    assert list(match_symbols(table, ["ENSG00000182378"])) == [0, -1]
+
+
+def test_shipped_human_tss_of_pseudoautosomal_genes_lie_on_x():
+    table = without_y_copies(grn.io.read_tss("hg38"))
+    assert set(table.loc[table["gene"].isin(["PLCXD1", "CSF2RA", "SHOX"]), "chrom"]) == {"chrX"}
+    assert set(table.loc[table["gene"].isin(["DDX3Y", "UTY", "SRY"]), "chrom"]) == {"chrY"}

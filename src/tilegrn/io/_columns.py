@@ -59,7 +59,7 @@ def storable(values: Any, where: str) -> Any:
     if isinstance(dtype, pd.StringDtype):
         return _text(np.asarray(values, dtype=object))
     if isinstance(dtype, np.dtype):
-        if dtype == object:
+        if dtype.kind == "O":
             return _objects(values, where)
         if dtype.kind in "mM":
             raise _unwritable(values, where, str(dtype))
@@ -74,8 +74,8 @@ def storable(values: Any, where: str) -> Any:
 def _unwritable(values: Any, where: str, held: str) -> InputError:
     kind = "" if isinstance(values, (pd.Series, pd.Index)) else f"a {type(values).__name__} of "
     return InputError(
-        f"{where} holds {kind}{held} values, which cannot be written and read back as they are. Turn it into numbers or "
-        f"text, e.g. mdata.{where} = mdata.{where}.astype(str), or delete it."
+        f"{where} holds {kind}{held} values, which cannot be written and read back as they are. Turn it into numbers "
+        f"or text, e.g. mdata.{where} = mdata.{where}.astype(str), or delete it."
     )
 
 

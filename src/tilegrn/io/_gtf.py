@@ -184,7 +184,9 @@ def _lines(text: str, path: Path) -> list[_Line]:
                 )
                 raise InputError(msg)
         if fields[6] not in _STRANDS:
-            msg = f"'{path}', line {number}: the strand is '{fields[6]}'; it must be '+' or '-' ('.' or '?' if unknown)."
+            msg = (
+                f"'{path}', line {number}: the strand is '{fields[6]}'; it must be '+' or '-' ('.' or '?' if unknown)."
+            )
             raise InputError(msg)
         lines.append(_Line(number, fields, held))
     if not lines:

@@ -148,7 +148,7 @@ def _meme(lines: list[str], where: str) -> list[Draft]:
 
 
 def _meme_name(text: str, where: str, number: int) -> str:
-    """Identifier and alternate name, without what MEME's text says of the motif behind them."""
+    """Return identifier and alternate name, without what MEME's text says of the motif behind them."""
     words = _MEME_STATISTICS.sub("", text).split()[:2]
     if not words:
         raise fault(where, number, "the motif has no name. Write 'MOTIF identifier name'.")
@@ -156,7 +156,7 @@ def _meme_name(text: str, where: str, number: int) -> str:
 
 
 def _joined(words: list[str]) -> str:
-    """Identifier and name as ``MA0035.4 GATA1``; newer JASPAR files spell the second ``MA0035.4.GATA1``."""
+    """Join identifier and name as ``MA0035.4 GATA1``; newer JASPAR files spell the second ``MA0035.4.GATA1``."""
     if len(words) == 2 and _JASPAR_ID.fullmatch(words[0]):
         name = re.fullmatch(rf"{re.escape(words[0])}(?:\.\d+)?[._](\S+)", words[1])
         words = [words[0], name[1]] if name else words

@@ -121,8 +121,8 @@ def _other_kind(file: Any, path: Path) -> str:
     legacy = [k for k in sorted(keys) if isinstance(file[k], h5py.Group) and set(file[k]) >= _LEGACY and k != "matrix"]
     if legacy:
         return (
-            f"a matrix of Cell Ranger 2 or older (of {', '.join(legacy[:3])}), which has genes only. {_GIVE} Or read it "
-            f"with scanpy.read_10x_h5('{path}', genome='{legacy[0]}'), and pair it with its peaks by {build}."
+            f"a matrix of Cell Ranger 2 or older (of {', '.join(legacy[:3])}), which has genes only. {_GIVE} Or read "
+            f"it with scanpy.read_10x_h5('{path}', genome='{legacy[0]}'), and pair it with its peaks by {build}."
         )
     if {"assays", "cell.names"} <= keys:
         return "an h5Seurat file. Export RNA and ATAC as h5ad in R, and pair them with " + build + "."
@@ -135,7 +135,7 @@ def _other_kind(file: Any, path: Path) -> str:
 def _check_matrix(matrix: Any, path: Path) -> None:
     import h5py
 
-    features = matrix["features"] if "features" in matrix else {}
+    features = matrix.get("features", {})
     lost = [k for k in _ARRAYS if k not in matrix] + [f"features/{k}" for k in _FEATURES if k not in features]
     if lost:
         msg = f"'{path}' is no whole 10x feature-barcode matrix: 'matrix' lacks {', '.join(lost)}. {_GIVE}"
