@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tilegrn._mudata import no_pull
+from tilegrn._mudata import copied
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def start(mdata: MuData, *modalities: str, copy: bool) -> MuData:
         modality(mdata, name)
     if not copy:
         return mdata
-    with no_pull():
-        return mdata.copy()
+    return copied(mdata)
 
 
 def unique_names(names: pd.Index, what: str, mend: str) -> None:
@@ -109,7 +108,17 @@ def as_csr(x: Any, where: str) -> sparse.csr_matrix:
         if x.dtype == object:
             msg = f"{where} holds Python objects, not numbers."
             raise InputError(msg)
-    mat = sparse.csr_matrix(x, dtype=np.float32 if x.dtype == np.float16 else None)
+    return canonical_csr(x)
+
+
+def canonical_csr(x: Any) -> sparse.csr_matrix:
+    """CSR with sorted and unique indices; values of one place are added up, the caller's arrays are left alone."""
+    if x.dtype == np.float16:
+        x = x.astype(np.float32)
+    if sparse.issparse(x) and x.dtype.kind in "biu" and not (x.format in {"csr", "csc"} and x.has_canonical_format):
+        # scipy adds up in the matrix's own type, where 200 + 100 is 44 (uint8) and True + True is True
+        x = x.astype(np.int64)
+    mat = sparse.csr_matrix(x)
     if not mat.has_canonical_format:
         mat = mat.copy()  # the arrays may be the caller's
         mat.sum_duplicates()

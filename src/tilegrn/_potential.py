@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from tilegrn import _check, _store
@@ -14,7 +15,6 @@ from tilegrn._tss_pairs import peak_gene_pairs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
     from mudata import MuData
     from numpy.typing import NDArray
 

@@ -32,7 +32,7 @@ class MinMax:
 
     def transform(self, counts: sparse.spmatrix | sparse.sparray) -> sparse.csr_matrix:
         """Scale cells x features counts to [0, 1], CSR float32; a feature never seen in fitting scales to 0."""
-        x = sparse.csr_matrix(counts, copy=True).astype(np.float64)
+        x = sparse.csr_matrix(counts.astype(np.float64, copy=True))  # wide first: small integers overflow when added up
         x.sum_duplicates()
         top = self.maximum[x.indices]
         x.data = np.where(top > 0, np.minimum(np.log1p(x.data) / np.where(top > 0, top, 1.0), 1.0), 0.0)
@@ -53,7 +53,8 @@ def fit_minmax(counts: sparse.spmatrix | sparse.sparray, cells: ArrayLike | None
     top
         Quantile of the positive counts, interpolated; 1 for the largest.
     """
-    x = sparse.csr_matrix(counts)
+    x = sparse.csr_matrix(counts.astype(np.float64))
+    x.sum_duplicates()
     if cells is not None:
         x = x[np.asarray(cells)]
     column, value = x.indices[x.data > 0], x.data[x.data > 0].astype(np.float64)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "find_symbols", "labelled", "listed", "match_symbols", "warn_ambiguous"]
 
-_ENSEMBL = re.compile(r"^(ENS[A-Z]*[GT]\d{11})\.\d+$")
+_ENSEMBL = re.compile(r"^(ENS[A-Z]*[GT]\d{11})\.\d+(_PAR_Y)?$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Found:
 def _plain(name: str) -> str:
     """Cut an Ensembl version off; dots in symbols (``AC012345.1``, ``Gm1.2``) stay."""
     hit = _ENSEMBL.match(name)
-    return hit.group(1) if hit else name
+    return hit.group(1) + (hit.group(2) or "") if hit else name
 
 
 def _index(names: Sequence[str], what: str) -> dict[str, int]:

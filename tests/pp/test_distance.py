@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 import tilegrn as grn
 from tests._small import SIZES, TSS, small
 from tilegrn._intervals import distance_pairs, sum_or_nearest
+from tilegrn._symbols import match_symbols
+from tilegrn.io._tss import without_y_copies
 
 ANCHORS = ["edge", "center", "end"]
 
@@ -200,3 +203,28 @@ def test_tss_that_no_peak_marks_are_said(name, assembly, real_data):
         far = [w for w in seen if "Are peaks and TSSs of one assembly" in str(w.message)]
         assert len(far) == said
         assert all(w.filename == __file__ for w in far)
+
+
+def test_pseudoautosomal_copies_are_no_tss_of_the_gene_on_x():
+    table = pd.DataFrame(
+        {
+            "gene": ["PLCXD1", "PLCXD1", "DDX3Y", "Both", "Both", "Both"],
+            "chrom": ["chrX", "chrY", "chrY", "chrX", "chrY", "chr1"],
+            "pos": [5, 5, 9, 1, 2, 3],
+        }
+    )
+    kept = without_y_copies(table)
+    assert list(zip(kept["gene"], kept["chrom"], strict=True))[:2] == [("PLCXD1", "chrX"), ("DDX3Y", "chrY")]
+    assert len(kept) == 5  # a name on many chromosomes is no pseudoautosomal gene
+
+
+def test_identifiers_of_pseudoautosomal_copies_match_with_and_without_version():
+    table = ["ENSG00000182378", "ENSG00000182378_PAR_Y"]
+    assert list(match_symbols(table, ["ENSG00000182378.15_PAR_Y", "ENSG00000182378.15"])) == [1, 0]
+    assert list(match_symbols(table, ["ENSG00000182378"])) == [0, -1]
+
+
+def test_shipped_human_tss_of_pseudoautosomal_genes_lie_on_x():
+    table = without_y_copies(grn.io.read_tss("hg38"))
+    assert set(table.loc[table["gene"].isin(["PLCXD1", "CSF2RA", "SHOX"]), "chrom"]) == {"chrX"}
+    assert set(table.loc[table["gene"].isin(["DDX3Y", "UTY", "SRY"]), "chrom"]) == {"chrY"}

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Resolution", "resolve"]
 
-_JASPAR_ID = re.compile(r"^(?:MA|UN|PB|PF|PH|CN|PL|SA)\d{4}(?:\.\d+)?[\s_;|]+")
+# Once or twice: 'MA0035.4 MA0035.4.GATA1' are identifier and name of JASPAR's MEME files
+_JASPAR_ID = re.compile(r"^(?:(?:MA|UN|PB|PF|PH|CN|PL|SA)\d{4}(?:\.\d+)?[\s_;|.:/-]+)+(?=\S)", re.IGNORECASE)
 _HOCOMOCO = re.compile(r"(?:_(?:HUMAN|MOUSE))?\.H\d+[A-Z]+\..*$")
 _CONDITION = re.compile(r"\+.*$")  # Stat3+il21: a treatment; Pit1+1bp: a spacing
 _SUFFIX = re.compile(r"-(?:fusion|halfsite|distal|short|long|element|satelliteelement)$", re.IGNORECASE)
@@ -91,8 +92,8 @@ def resolve(
     Parameters
     ----------
     names
-        HOMER names (``Sox2(HMG)/mES-Sox2-ChIP-Seq(GSE11431)/Homer``), JASPAR names (``MA0139.2 CTCF``, ``FOS::JUN``),
-        HOCOMOCO names, or plain gene symbols, which stand for themselves.
+        HOMER names (``Sox2(HMG)/mES-Sox2-ChIP-Seq(GSE11431)/Homer``), JASPAR names (``MA0139.2 CTCF``,
+        ``MA0139.2.CTCF``, ``FOS::JUN``), HOCOMOCO names, or plain gene symbols, which stand for themselves.
     symbols
         Gene symbols of the data set, human or mouse. An exact match wins; else one that differs by letter case only, if
         unique; else another symbol of the same gene (``TP53``, ``Trp53``). Symbols of no known vertebrate TF that

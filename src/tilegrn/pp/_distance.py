@@ -16,7 +16,7 @@ from tilegrn._intervals import Anchor, Multiple, distance_pairs, sum_or_nearest
 from tilegrn.errors import InputError
 from tilegrn.io._genome import check_assembly
 from tilegrn.io._peaks import match_chroms
-from tilegrn.io._tss import read_tss
+from tilegrn.io._tss import read_tss, without_y_copies
 from tilegrn.pp._assembly import own_rows, refuse_other_assembly, warn_far_from_peaks, warn_letter_case
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _own_tss(table: pd.DataFrame, genes: pd.Index, grid: Grid) -> pd.DataFrame:
     sizes = dict(zip(grid.chroms, map(int, grid.lengths), strict=True))
     mapping = match_chroms(own["chrom"], sizes, what="TSS", max_absent=None, assembly=grid.assembly)
     own = own.assign(chrom=[mapping.get(c, c) for c in own["chrom"]])
-    own = own.loc[own["chrom"].isin(sizes)]
+    own = without_y_copies(own.loc[own["chrom"].isin(sizes)])
     if own.empty:
         msg = (
             f"No TSS of these genes lies on a chromosome of {grid.assembly or 'the assembly'} ({list(sizes)[:3]} ...)."
