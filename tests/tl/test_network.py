@@ -83,7 +83,8 @@ def test_correlation_and_distance_baselines_equal_plain_ones(mdata):
     tfs, genes = np.arange(8), np.arange(40)
     near = baseline_network(mdata, "distance", tfs, genes)
     potential = baseline_network(mdata, "potential", tfs, genes)
-    bound, score = mdata["rna"].varm["homer_binding"], mdata["rna"].varm["tss_distance"]
+    bound, score = mdata["rna"].varm["homer_binding"], mdata["rna"].varm["tss_distance"].astype(float)
+    score.data = np.exp(-(score.data - 1) / 25_000)
     opened = np.asarray(mdata["atac"].obsm["windows"].mean(0)).ravel()
     level = np.asarray(mdata["rna"].X.mean(0)).ravel()
     for t, g in [(0, 12), (3, 30), (7, 5)]:
