@@ -90,7 +90,7 @@ def _places(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
     if "group" in table:
         groups = table["group"].astype(str).str.replace(r"\s+", "_", regex=True).reset_index(drop=True)
     else:
-        groups = pd.Series("." , index=genes.index, dtype=object)
+        groups = pd.Series(".", index=genes.index, dtype=object)
     return spans, genes, groups
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,7 +57,7 @@ def fit_pairs(
     Parameters
     ----------
     mdata
-        Multiome data of the tested cell type, after :func:`tilegrn.pp.tss_distance`; better with other cell types in it.
+        Multiome data of the tested cell type, after :func:`tilegrn.pp.tss_distance`; best with others in it.
     pairs
         ``chrom, start, end, gene`` and whether the pair is regulated, see :func:`tilegrn.io.read_crispri`. Pairs whose
         gene is not in the data or has no TSS on the element's chromosome are left out.
@@ -113,7 +113,7 @@ def fit_pairs(
             **({} if origin is None else origin),
             "pairs": f"{len(truth)}, of which {int(truth.sum())} regulated, on {len(np.unique(chrom))} chromosomes",
             "cells": f"{int(data.n_cells[data.groups.index(name)])} of group '{name}' among {int(data.n_cells.sum())}",
-            "fitted": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+            "fitted": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         },
         auprc_table(scores, truth, against="distance", n_boot=n_boot, seed=seed),
     )
@@ -125,16 +125,21 @@ def _truth(values: pd.Series, name: str) -> NDArray[np.bool_]:
     if len(bad):
         msg = f"'{name}' of row {bad[0]} is {values.iloc[bad[0]]!r}; write 0 or 1, or use grn.io.read_crispri."
         raise InputError(msg)
-    return number.astype(bool)
+    return np.asarray(number == 1.0)
 
 
 def _sets(features: Mapping[str, Floats]) -> dict[str, list[str]]:
-    """Sets of features that can be fitted: the base, and every choice of what may be added to it."""
+    """Name the sets of features that can be fitted: the base, and every choice of what may be added to it.
+
+    Bulk activity takes the place of the single cells' accessibility of the element: beside it the latter's weight is
+    small and negative, and AUPRC does not change without it.
+    """
     more = {"other groups": ELSEWHERE, "activity": ACTIVITY, "breadth": BREADTH}
     out = {"base": list(BASE)}
     for label, columns in more.items():
         if set(columns) <= set(features):
-            out |= {f"{k} + {label}": [*v, *columns] for k, v in out.items()}
+            gone = {"accessibility"} if label == "activity" else set()
+            out |= {f"{k} + {label}": [*(f for f in v if f not in gone), *columns] for k, v in out.items()}
     return out
 
 

@@ -124,7 +124,7 @@ def _rank(cov: Floats) -> int:
     return int((value > 1e-8 * value.max(initial=0.0)).sum()) if value.max(initial=0.0) > 0 else 0
 
 
-def shrunken(total: Floats, counts: Floats) -> Floats:
+def shrunken(total: Floats, counts: Floats) -> NDArray[np.float32]:
     """Directions of profiles, shortened to the square root of their reliability: features x axes, float32.
 
     Parameters

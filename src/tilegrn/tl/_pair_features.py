@@ -122,9 +122,7 @@ def accessibility_between(running: Floats, first: Ints, last: Ints) -> Floats:
     return np.log(np.maximum(running[last] - running[first], 0.0) + 30.0)
 
 
-def all_features(
-    land: Landscape, chrom: Ints, start: Ints, end: Ints, gene: Ints
-) -> tuple[dict[str, Floats], Places]:
+def all_features(land: Landscape, chrom: Ints, start: Ints, end: Ints, gene: Ints) -> tuple[dict[str, Floats], Places]:
     """Every feature that the cells and the TSSs tell of pairs of elements and genes (number, -1 if unknown)."""
     places = land.sites.place(gene, chrom, (start + end) // 2)
     out = pair_features(places) | element_features(land, chrom, start, end)

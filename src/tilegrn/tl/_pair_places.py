@@ -41,6 +41,7 @@ class PeakSums:
     """
 
     def __init__(self, chrom: Ints, start: Ints, end: Ints) -> None:
+        chrom = np.where(chrom < 0, -3, chrom)  # out of reach of elements whose chromosome is unknown (-1), too
         starts, ends = on_line(chrom, start), on_line(chrom, end)
         middle = on_line(chrom, (start + end) // 2)
         self._by_start, self._by_end, self._by_middle = (np.argsort(v, kind="stable") for v in (starts, ends, middle))
@@ -65,7 +66,7 @@ class PeakSums:
         return first, np.maximum(np.searchsorted(self._middle, high, side="left"), first)
 
     def running(self, values: Floats) -> Floats:
-        """Running sum that :meth:`places_between` points into."""
+        """Return the running sum that :meth:`places_between` points into."""
         return _running(values[self._by_middle])
 
 
@@ -136,7 +137,9 @@ class Sites:
         keys = self._key_gene * width + self._key_chrom
         wanted = np.where((gene >= 0) & (chrom >= 0), gene * width + chrom, -1)
         at = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
-        return np.where((wanted >= 0) & (keys[at] == wanted), at, -1) if len(keys) else np.full(len(gene), -1)
+        if not len(keys):
+            return np.full(len(gene), -1, dtype=np.int64)
+        return np.asarray(np.where((wanted >= 0) & (keys[at] == wanted), at, -1), dtype=np.int64)
 
     def _inside(self, low: Ints, high: Ints) -> Ints:
         """Genes strictly between ``low`` and ``high``."""
@@ -185,4 +188,4 @@ def _nearest(sites: Ints, first: Ints, last: Ints, x: Ints) -> Ints:
         low = np.where(right, mid + 1, low)
         high = np.where(inside & ~right, mid, high)
     after, before = np.minimum(low, last - 1), np.maximum(low - 1, first)
-    return np.where(np.abs(sites[before] - x) <= np.abs(sites[after] - x), sites[before], sites[after])
+    return np.asarray(np.where(np.abs(sites[before] - x) <= np.abs(sites[after] - x), sites[before], sites[after]))

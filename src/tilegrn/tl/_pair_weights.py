@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tilegrn.errors import InputError
+from tilegrn.tl._pair_features import BASE
 
 if TYPE_CHECKING:
     import os
@@ -67,7 +68,7 @@ class PairWeights:
         return {str(name): list(part["feature"]) for name, part in rows.groupby("set", sort=False)}
 
     def choose(self, features: Mapping[str, Floats]) -> str:
-        """Name of the largest set whose features are all at hand.
+        """Name of the set that uses most of the features at hand and needs no others.
 
         Raises
         ------
@@ -81,7 +82,8 @@ class PairWeights:
                 f"{self.sets}. Fit others with grn.tl.fit_pairs."
             )
             raise InputError(msg)
-        return max(fitting, key=lambda name: len(self.sets[name]))
+        # What is not always there counts first: activity takes the place of a feature of the base.
+        return max(fitting, key=lambda name: (len(set(self.sets[name]) - set(BASE)), len(self.sets[name])))
 
     def of(self, name: str) -> tuple[pd.DataFrame, float]:
         """Features (index) with ``mean, sd, weight`` of a set, and its intercept."""
@@ -89,7 +91,7 @@ class PairWeights:
         return rows.drop(index="intercept"), float(rows.loc["intercept", "weight"])
 
     def part(self, name: str, features: Mapping[str, Floats]) -> Floats:
-        """What the given features add to the log odds in a set; features outside the set add nothing, NaN neither."""
+        """Return what features add to the log odds in a set: nothing if they are not of it, or NaN."""
         rows, _ = self.of(name)
         total: Floats = np.zeros(len(next(iter(features.values()))))
         for feature, values in features.items():

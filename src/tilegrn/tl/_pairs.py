@@ -60,9 +60,9 @@ def score_pairs(
     Parameters
     ----------
     mdata
-        Multiome data after :func:`tilegrn.pp.tss_distance`. Any element may be scored, whether or not a peak lies in it.
+        Multiome data after :func:`tilegrn.pp.tss_distance`.
     pairs
-        ``chrom, start, end`` (bp, half-open) and ``gene``, any index, any further columns.
+        ``chrom, start, end`` (bp, half-open) and ``gene``, any index, any further columns. Elements need not be peaks.
     groupby, group
         Column of ``obs``, and the group to score for. Without them all cells are one group, and the features of other
         groups fall away (a set of weights of its own).
@@ -263,7 +263,7 @@ def pair_correlation(data: PairData, table: pd.DataFrame) -> tuple[Floats, float
 
 def density(value: Floats, start: Ints, end: Ints) -> Floats:
     """Activity feature: ln(reads per million and kb + 1)."""
-    return np.log(value / (end - start) * 1000.0 + 1.0)
+    return np.asarray(np.log(value / (end - start) * 1000.0 + 1.0))
 
 
 def _activity(table: pd.DataFrame, activity: str | os.PathLike[str]) -> Floats:
@@ -286,4 +286,4 @@ def _column(table: pd.DataFrame, name: str, what: str) -> NDArray[np.float64]:
     if len(bad):
         msg = f"'{name}' of row {bad[0]} is {table[name].iloc[bad[0]]!r}, not a number ({len(bad)} rows)."
         raise InputError(msg)
-    return value
+    return np.asarray(value)
