@@ -132,7 +132,9 @@ def read_pair_data(
     r, a = _check.paired(mdata, rna, atac)
     grid = _store.get_grid(mdata)
     gene_cells = _check.counts(r, rna, layer, warn_empty=False)
-    peak_cells = _check.counts(a, atac, None, integer=False, warn_empty=False)
+    # The layer of fragments that the windows were summed from; the empty string is X.
+    peak_layer = str(_store.get_record(mdata, K.REC_GRID).get("layer", "")) or None
+    peak_cells = _check.counts(a, atac, peak_layer, integer=False, warn_empty=False)
     labels: NDArray[Any] = np.full(r.n_obs, ALL, dtype=object)
     if groupby is not None:
         labels = np.asarray(_check.cell_labels(mdata, groupby, rna, atac)).astype(object)

@@ -144,7 +144,7 @@ class Sites:
     def _inside(self, low: Ints, high: Ints) -> Ints:
         """Genes strictly between ``low`` and ``high``."""
         n = np.searchsorted(self._sorted, high, side="left") - np.searchsorted(self._sorted, low, side="right")
-        return np.maximum(n, 0)
+        return np.asarray(np.maximum(n, 0))
 
     def place(self, gene: Ints, chrom: Ints, middle: Ints) -> Places:
         """Place pairs of an element (chromosome code, middle in bp) and a gene (number, -1 if unknown)."""

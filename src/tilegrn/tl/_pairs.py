@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["score_pairs"]
 
+_UNPLACED = 20.0
+"""Log odds taken from a pair whose gene has no TSS on the element's chromosome: more than features can give back."""
+
 COLUMNS = ("chrom", "start", "end", "gene")
 
 
@@ -96,8 +99,9 @@ def score_pairs(
     (natural logarithms; NaN where unknown, which counts as the mean of the fitted pairs), ``correlation`` (shrunken)
     and ``evidence`` (what it adds to the log odds).
 
-    A gene without a TSS on the element's chromosome is scored as if 1 Gb and all genes lay between: below all others,
-    with a warning. A gene that is not in the data has its TSS from the table and the mean expression of the fit.
+    A gene without a TSS on the element's chromosome is scored as if 1 Gb and all genes lay between, less 20 in the log
+    odds: finite, below all others, with a warning. A gene that is not in the data has its TSS from the table and the
+    mean expression of the fit.
 
     Raises
     ------
@@ -130,7 +134,7 @@ def score_pairs(
     r, axes = np.zeros(len(table)), 0.0
     if evidence:
         r, axes = pair_correlation(data, table)
-    odds = odds + used.evidence * axes * r
+    odds = odds + used.evidence * axes * r - np.where(places.placed, 0.0, _UNPLACED)
     score = pd.Series(expit(odds), index=pairs.index, name="score")
     attrs = {"features": chosen, "group": name, "effective_axes": axes}
     if not return_features:
