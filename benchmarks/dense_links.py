@@ -1,6 +1,7 @@
 """Links on cells simulated at the width and density of 10x: AUPRC of distal links, time and memory of ``tl.links``.
 
 Usage: python benchmarks/dense_links.py [seeds]     (needs dense_multiome.py in $TILEGRN_REAL_DATA; 3 seeds by default)
+       python benchmarks/dense_links.py states      (few or many programmes and cells: the weight of evidence)
 
 Distal: the middle of the peak is 2 kb or more from the gene's nearest TSS. The pairs are all peaks within 1 Mb of the
 genes' RefSeq TSSs. Prints a markdown table; time and peak memory are those of a fresh process that reads the file.
@@ -28,11 +29,16 @@ CELLS = 2_000
 DISTAL = 2_000
 
 
-def simulate(path: str, peaks: int, genes: int, seed: int) -> None:
+STATES = [(12, 2000), (12, 400), (12, 150), (4, 2000), (24, 2000)]
+"""Programmes and cells."""
+SCAN = (0.1, 0.2, 0.35, 0.5, 0.7)
+
+
+def simulate(path: str, peaks: int, genes: int, seed: int, topics: int = 12, cells: int = CELLS) -> None:
     spec = importlib.util.spec_from_file_location("dense_multiome", DATA / "dense_multiome.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    mdata = module.simulate(CELLS, peaks, genes, seed)
+    mdata = module.simulate(cells, peaks, genes, seed, n_topics=topics)
     del mdata["rna"].layers["rate"]
     mdata.write(path)
 
@@ -64,6 +70,8 @@ def measure(path: str) -> dict:
     truth = pair.isin(pd.MultiIndex.from_frame(mdata.uns["links"][["peak", "gene"]]))
     distal = (table["distance"] >= DISTAL).to_numpy()
     auprc = METRICS.index("auprc")
+    unit = axes * table["correlation"].to_numpy(np.float64)
+    scores |= {f"weight {w}": log_distance + w * unit for w in SCAN}
     return {
         "pairs": int(distal.sum()),
         "true": int(truth[distal].sum()),
@@ -77,6 +85,18 @@ def measure(path: str) -> dict:
 def child(*arguments: object) -> str:
     command = [sys.executable, __file__, *map(str, arguments)]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def states() -> None:
+    print("| programmes | cells | axes found | distance | " + " | ".join(f"{w}" for w in SCAN) + " |")
+    print("|" + "---|" * (len(SCAN) + 4))
+    for topics, cells in STATES:
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/cells.h5mu"
+            child("simulate", path, *SIZES[0], 0, topics, cells)
+            row = json.loads(child("measure", path).splitlines()[-1])
+        scan = " | ".join(f"{row[f'weight {w}']:.3f}" for w in SCAN)
+        print(f"| {topics} | {cells:,} | {row['axes']:.1f} | {row['distance']:.3f} | {scan} |", flush=True)
 
 
 def main(seeds: int) -> None:
@@ -101,8 +121,10 @@ def main(seeds: int) -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     if len(sys.argv) > 2 and sys.argv[1] == "simulate":
-        simulate(sys.argv[2], *map(int, sys.argv[3:6]))
+        simulate(sys.argv[2], *map(int, sys.argv[3:]))
     elif len(sys.argv) > 2 and sys.argv[1] == "measure":
         print(json.dumps(measure(sys.argv[2])))
+    elif sys.argv[1:] == ["states"]:
+        states()
     else:
         main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
