@@ -57,7 +57,7 @@ def measure(path: str) -> dict:
     seconds = time.monotonic() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     axes = table.attrs["effective_axes"]
-    added = grn.tl.shipped_weights().evidence * axes * table["correlation"].to_numpy(np.float64)
+    added = grn.tl.PairWeights.shipped().evidence * axes * table["correlation"].to_numpy(np.float64)
     log_distance = -np.log(table["distance"].to_numpy() + 5000.0)
     scores = {
         "distance": log_distance,

@@ -40,7 +40,7 @@ def test_features_equal_slow_counts(mdata, scored):
 
 
 def test_score_is_the_weighted_sum_that_the_table_says(mdata, scored):
-    weights = tl.shipped_weights()
+    weights = tl.PairWeights.shipped()
     name = scored.attrs["features"]
     assert name == "base + other groups"
     rows = weights.table[weights.table["set"] == name].set_index("feature")
@@ -157,7 +157,7 @@ def test_activity_from_a_column_and_a_bed_and_breadth(mdata, tmp_path):
         sum(r[4] for r in rows if r[0] == c and r[1] < e and r[2] > s) / total * 1e6
         for c, s, e in zip(pairs["chrom"], pairs["start"], pairs["end"], strict=True)
     ]
-    found = io.read_activity(bed, list(pairs["chrom"]), pairs["start"].to_numpy(), pairs["end"].to_numpy())
+    found = io.read_activity(bed, pairs)
     np.testing.assert_allclose(found, slow)
     by_bed = tl.score_pairs(mdata, pairs, activity=bed, **common)
     np.testing.assert_allclose(by_bed["activity"], np.log(found / (pairs["end"] - pairs["start"]) * 1000 + 1))
@@ -165,6 +165,8 @@ def test_activity_from_a_column_and_a_bed_and_breadth(mdata, tmp_path):
         bed.write_text(text)
         with pytest.raises(InputError, match=match):
             tl.score_pairs(mdata, pairs, activity=bed, tss=SITES)
+    with pytest.raises(InputError, match="end"):
+        io.read_activity(bed, pairs.drop(columns="end"))
 
 
 def test_activity_from_a_bigwig(tmp_path):
@@ -175,9 +177,10 @@ def test_activity_from_a_bigwig(tmp_path):
     with pyBigWig.open(str(path), "w") as file:
         file.addHeader([("chr1", 1000), ("chr2", 500)])
         file.addEntries(["chr1", "chr1", "chr2"], [10, 100, 0], ends=[20, 200, 50], values=[3.0, 1.0, 2.0])
-    got = io.read_activity(
-        path, ["chr1", "chr1", "chr2", "chr9"], np.array([15, 900, 40, 1]), np.array([110, 5000, 60, 9])
+    elements = pd.DataFrame(
+        {"chrom": ["chr1", "chr1", "chr2", "chr9"], "start": [15, 900, 40, 1], "end": [110, 5000, 60, 9]}
     )
+    got = io.read_activity(path, elements)
     np.testing.assert_allclose(got, np.array([5 * 3 + 10, 0, 20, 0]) / (30 + 100 + 100) * 1e6)
 
 
@@ -302,7 +305,7 @@ def test_gain_is_a_paired_difference():
 
 
 def test_shipped_weights_have_signs_that_make_sense():
-    weights = tl.shipped_weights()
+    weights = tl.PairWeights.shipped()
     assert set(weights.origin) >= {"what", "tested pairs", "cells measured", "method", "pairs", "fitted"}
     assert len(weights.sets) == 8
     wide = weights.table.pivot_table(index="feature", columns="set", values="weight")
@@ -343,7 +346,7 @@ def test_crispri_pairs_of_k562(real_data):
     assert table.loc["base + other groups + evidence", "auprc"] > 0.58
     assert table.loc["base + other groups + activity + breadth + evidence", "auprc"] > 0.67
     assert (table["gain_low"].drop("distance") > 0).all()
-    shipped = tl.shipped_weights()
+    shipped = tl.PairWeights.shipped()
     np.testing.assert_allclose(fit.table["weight"], shipped.table["weight"], atol=2e-3)
     with pytest.warns(UserWarning, match="without a TSS"):
         score = tl.score_pairs(mdata, pairs, groupby="cell_type", group="K562")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
 __all__ = ["read_activity"]
@@ -21,9 +22,7 @@ __all__ = ["read_activity"]
 _BIGWIG = (".bw", ".bigwig")
 
 
-def read_activity(
-    path: str | os.PathLike[str], chrom: Sequence[str], start: NDArray[np.int64], end: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def read_activity(path: str | os.PathLike[str], elements: pd.DataFrame) -> NDArray[np.float64]:
     """Share of a cell type's signal that falls into each element, per million.
 
     Parameters
@@ -31,8 +30,8 @@ def read_activity(
     path
         BED of peaks (plain or gzipped): each counts with its signal, column 7 of narrowPeak and broadPeak, else column
         5, else 1. Or a bigWig (``.bw``, ``.bigWig``) of coverage, which needs pyBigWig.
-    chrom, start, end
-        Elements, half-open bp.
+    elements
+        ``chrom, start, end`` (half-open bp), chromosomes spelt as in the file.
 
     Returns
     -------
@@ -42,10 +41,16 @@ def read_activity(
     Raises
     ------
     InputError
-        If there is no such file, it cannot be read, or holds no signal on the elements' chromosomes.
+        If a column is missing, or the file is, cannot be read, or holds no signal on the elements' chromosomes.
     ToolError
         If a bigWig is given and pyBigWig is not installed.
     """
+    missing = [c for c in ("chrom", "start", "end") if c not in elements.columns]
+    if missing:
+        msg = f"The table of elements has no column {missing}; it has {list(map(str, elements.columns))}."
+        raise InputError(msg)
+    chrom = [str(c) for c in elements["chrom"]]
+    start, end = elements["start"].to_numpy(np.int64), elements["end"].to_numpy(np.int64)
     where = existing_file(Path(path), "The activity file")
     if where.suffix.lower() in _BIGWIG:
         return _from_bigwig(where, chrom, start, end)

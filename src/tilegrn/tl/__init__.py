@@ -9,7 +9,7 @@ from tilegrn.tl._fit_pairs import fit_pairs
 from tilegrn.tl._link_score import LinkScore
 from tilegrn.tl._links import links
 from tilegrn.tl._network import NetworkScore, evaluate_network
-from tilegrn.tl._pair_weights import PairWeights, shipped_weights
+from tilegrn.tl._pair_weights import PairWeights
 from tilegrn.tl._pairs import score_pairs
 from tilegrn.tl._perturb import knockout
 from tilegrn.tl._potential import Potentials, potentials
@@ -39,6 +39,5 @@ __all__ = [
     "reliability",
     "score_pairs",
     "scorecard",
-    "shipped_weights",
     "train",
 ]

@@ -27,7 +27,7 @@ from tilegrn.tl._pair_features import (
     pair_features,
 )
 from tilegrn.tl._pair_places import on_line
-from tilegrn.tl._pair_weights import PairWeights, shipped_weights
+from tilegrn.tl._pair_weights import PairWeights
 from tilegrn.tl._pairs import density
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def links(
     if reach < 0:
         msg = f"max_distance is {reach}; it must be 0 bp or more."
         raise InputError(msg)
-    used = shipped_weights() if weights is None else weights
+    used = PairWeights.shipped() if weights is None else weights
     data = read_pair_data(mdata, groupby=groupby, tss=tss, layer=layer, rna=rna, atac=atac)
     wanted = data.groups if group is None else [_known(data, groupby, group)]
     bulk = None if activity is None else _peak_activity(data, activity)
@@ -154,7 +154,8 @@ def _known(data: PairData, groupby: str | None, group: str) -> str:
 
 def _peak_activity(data: PairData, activity: str | os.PathLike[str]) -> Floats:
     chroms = np.asarray([*data.grid.chroms, ""], dtype=object)[data.chrom]
-    return density(read_activity(activity, list(chroms), data.start, data.end), data.start, data.end)
+    peaks = pd.DataFrame({"chrom": chroms, "start": data.start, "end": data.end})
+    return density(read_activity(activity, peaks), data.start, data.end)
 
 
 @dataclass(frozen=True, eq=False)

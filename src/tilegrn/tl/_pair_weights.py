@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tilegrn.tl._pair_places import Floats
 
-__all__ = ["EVIDENCE", "PairWeights", "shipped_weights"]
+__all__ = ["EVIDENCE", "PairWeights"]
 
 _FORMAT = "tilegrn pair weights 1"
 _SHIPPED = "crispri_K562_weights.json"
@@ -133,6 +133,12 @@ class PairWeights:
         return cls._read(where.read_text(encoding="utf-8"), str(where))
 
     @classmethod
+    def shipped(cls) -> PairWeights:
+        """Return the weights fitted on published CRISPRi pairs, as shipped."""
+        file = resources.files("tilegrn").joinpath("data", _SHIPPED)
+        return cls._read(file.read_text(encoding="utf-8"), _SHIPPED)
+
+    @classmethod
     def _read(cls, text: str, where: str) -> PairWeights:
         try:
             whole: dict[str, Any] = json.loads(text)
@@ -149,9 +155,3 @@ class PairWeights:
         except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
             msg = f"'{where}' holds no pair weights: {error}. Write them with PairWeights.save."
             raise InputError(msg) from error
-
-
-def shipped_weights() -> PairWeights:
-    """Weights fitted on published CRISPRi pairs, as shipped."""
-    file = resources.files("tilegrn").joinpath("data", _SHIPPED)
-    return PairWeights._read(file.read_text(encoding="utf-8"), _SHIPPED)

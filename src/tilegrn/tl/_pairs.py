@@ -17,7 +17,7 @@ from tilegrn.tl._pair_data import ALL, PairData, read_pair_data
 from tilegrn.tl._pair_evidence import correlation, shrunken
 from tilegrn.tl._pair_features import AROUND, all_features
 from tilegrn.tl._pair_places import on_line
-from tilegrn.tl._pair_weights import PairWeights, shipped_weights
+from tilegrn.tl._pair_weights import PairWeights
 
 if TYPE_CHECKING:
     import os
@@ -57,7 +57,7 @@ def score_pairs(
     The score is :math:`1 / (1 + e^{-s})`, with s a weighted sum of what is known of the pair before it is tested
     (distance, accessibility of element, neighbourhood and what lies between, genes in between and nearer, expression;
     here and in the other groups) plus, where the cells have something to say, the correlation of element and gene over
-    all cells. Weights were fitted on published CRISPRi pairs of K562; ``print(grn.tl.shipped_weights())`` shows them
+    all cells. Weights were fitted on published CRISPRi pairs of K562; ``print(grn.tl.PairWeights.shipped())`` shows them
     with their origin. The table of features stands in the documentation (links that beat distance).
 
     Parameters
@@ -118,7 +118,7 @@ def score_pairs(
     al., 2024 (scE2G). Features and weights here are tilegrn's own.
     """
     table = check_pairs(pairs)
-    used = shipped_weights() if weights is None else weights
+    used = PairWeights.shipped() if weights is None else weights
     data = read_pair_data(mdata, groupby=groupby, tss=tss, layer=layer, rna=rna, atac=atac)
     name = one_group(data, groupby, group)
     features, places, _ = read_features(data, table, name, activity=activity, breadth=breadth)
@@ -278,7 +278,7 @@ def _activity(table: pd.DataFrame, activity: str | os.PathLike[str]) -> Floats:
             msg = f"'{activity}' holds negative values; activity is reads per million in the element."
             raise InputError(msg)
         return density(value, start, end)
-    return density(read_activity(activity, list(table["chrom"]), start, end), start, end)
+    return density(read_activity(activity, table), start, end)
 
 
 def _column(table: pd.DataFrame, name: str, what: str) -> NDArray[np.float64]:
