@@ -57,8 +57,8 @@ def score_pairs(
     The score is :math:`1 / (1 + e^{-s})`, with s a weighted sum of what is known of the pair before it is tested
     (distance, accessibility of element, neighbourhood and what lies between, genes in between and nearer, expression;
     here and in the other groups) plus, where the cells have something to say, the correlation of element and gene over
-    all cells. Weights were fitted on published CRISPRi pairs of K562; ``print(grn.tl.PairWeights.shipped())`` shows them
-    with their origin. The table of features stands in the documentation (links that beat distance).
+    all cells. Weights were fitted on published CRISPRi pairs of K562; ``print(grn.tl.PairWeights.shipped())`` shows
+    them with their origin. The table of features stands in the documentation (links that beat distance).
 
     Parameters
     ----------
