@@ -19,7 +19,8 @@ from tilegrn._metrics import expected_log1p
 from tilegrn.model.config import TeacherConfig, default_config
 from tilegrn.model.schedule import one_cycle
 from tilegrn.model.teacher import _AutoEncoder, _unit, fit_teacher
-from tilegrn.tl._inputs import cell_data, fit_preparation, read_source
+from tilegrn.tl._inputs import cell_data, fit_preparation
+from tilegrn.tl._source import read_source
 
 PARTS, EPOCHS, BATCH, RATE = 5, 40, 128, 2e-3
 

@@ -10,7 +10,9 @@ from scipy import sparse
 
 import tilegrn as grn
 from tests._build import BINDING, CELLS, SIZES, TSS, binned, build, fingerprint, refused
+from tilegrn import _check
 from tilegrn._mudata import no_pull
+from tilegrn._scaling import fit_minmax
 from tilegrn.errors import InputError
 
 
@@ -182,6 +184,47 @@ def test_every_kind_of_matrix_gives_the_same(kind):
     got = walked(mdata)
     np.testing.assert_array_equal(got[0], windows)
     np.testing.assert_array_equal(got[1], scaled)
+
+
+SUMMED = {
+    "bool": (np.bool_, 1, 1),
+    "int8": (np.int8, 100, 27),
+    "uint8": (np.uint8, 200, 100),
+    "int16": (np.int16, 30_000, 2_768),
+    "uint16": (np.uint16, 60_000, 6_000),
+    "float32": (np.float32, 200, 100),
+}
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo"])
+@pytest.mark.parametrize(("dtype", "one", "other"), SUMMED.values(), ids=SUMMED)
+def test_entries_of_one_place_are_added_up_in_full(dtype, one, other, form):
+    data = np.array([one, other, 1], dtype=dtype)
+    parts = {
+        "csr": lambda: sparse.csr_matrix((data, [1, 1, 0], [0, 2, 3]), shape=(2, 3)),
+        "csc": lambda: sparse.csc_matrix((data, [0, 0, 1], [0, 0, 2, 3]), shape=(2, 3)),
+        "coo": lambda: sparse.coo_matrix((data, ([0, 0, 1], [1, 1, 0])), shape=(2, 3)),
+    }
+    x = parts[form]()
+    before = x.data.copy()
+    got = _check.as_csr(x, "'rna'.X")
+    assert got.max() == int(one) + int(other)
+    assert got.has_canonical_format
+    assert x.nnz == 3
+    np.testing.assert_array_equal(x.data, before)
+    scaled = fit_minmax(x)
+    np.testing.assert_allclose(scaled.maximum.max(), np.log1p(int(one) + int(other)))
+    np.testing.assert_allclose(scaled.transform(x).max(), 1)
+
+
+def test_small_integers_in_one_window_do_not_overflow():
+    wide, small = build(), build()
+    for adata in wide.mod.values():
+        adata.X = np.full(adata.shape, 200, dtype=np.float32)
+    for adata in small.mod.values():
+        adata.X = np.full(adata.shape, 200, dtype=np.uint8)
+    for a, b in zip(walked(small), walked(wide), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_bool_counts():

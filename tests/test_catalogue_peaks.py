@@ -194,7 +194,10 @@ def test_identifiers_that_collide_without_version_are_refused():
 
 def test_letter_case_is_forgiven_where_unique():
     mdata = binned()
-    grn.pp.tss_distance(mdata, TSS.assign(gene=TSS["gene"].str.upper()))
+    with pytest.warns(
+        UserWarning, match=r"2 genes take the TSSs of a name that differs by letter case only, e\.g\. 'Sox2'"
+    ):
+        grn.pp.tss_distance(mdata, TSS.assign(gene=TSS["gene"].str.upper()))
     assert (np.diff(mdata["rna"].varm["tss_distance"].indptr) > 0).all()
     grn.pp.mark_tfs(mdata, ["SOX2"])
     assert mdata["rna"].var["is_tf"].tolist() == [True, False, False, False]

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from tilegrn import _outputs, _run, cli
+from tilegrn._mudata import no_pull
 from tilegrn.datasets import simulate
 from tilegrn.errors import InputError
 from tilegrn.io._h5mu import read_h5mu
@@ -201,6 +202,65 @@ def test_messages_go_to_stderr_and_nothing_stays_configured(arguments, tmp_path,
     assert logging.getLogger("tilegrn").handlers == before
     assert cli.main([*line({**arguments, "--out": str(tmp_path / "two")}), "--quiet"]) == cli.OK
     assert "placing" not in capsys.readouterr().err
+
+
+def spoilt(data, tmp_path, change):
+    """The data with something changed, written as a user's file by mudata itself."""
+    mdata = read_h5mu(data / "multiome.h5mu")
+    change(mdata)
+    with no_pull():
+        mdata.write(tmp_path / "spoilt.h5mu")
+    return str(tmp_path / "spoilt.h5mu")
+
+
+def no_work(monkeypatch):
+    for step in ("bin_peaks", "tss_distance"):
+        monkeypatch.setattr(f"tilegrn.pp.{step}", lambda *_, **__: pytest.fail("work was begun"))
+
+
+def test_what_cannot_be_written_stops_a_run_before_its_work(arguments, data, tmp_path, monkeypatch, capsys):
+    no_work(monkeypatch)
+    original = _run.check_writable
+
+    def spoil(mdata):
+        mdata["rna"].obs["taken on"] = pd.to_datetime(["2020-01-01"] * mdata.n_obs)
+        return original(mdata)
+
+    monkeypatch.setattr(_run, "check_writable", spoil)
+    assert cli.main(line(arguments)) == cli.MISUSED
+    error = capsys.readouterr().err
+    assert "mod['rna'].obs['taken on'] holds datetime64" in error
+    assert "mdata.mod['rna'].obs['taken on'].astype(str)" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_absent_group_column_stops_a_run_before_its_work(arguments, tmp_path, monkeypatch, capsys):
+    no_work(monkeypatch)
+    assert cli.main(line({**arguments, "--groupby": "nosuch"})) == cli.MISUSED
+    assert "No column 'nosuch' in obs of the data or its RNA; there are [" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_stops_a_run_before_its_work(arguments, tmp_path, monkeypatch, capsys):
+    no_work(monkeypatch)
+    usage = _run.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(_run.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    assert cli.main(line(arguments)) == cli.MISUSED
+    assert re.search(r"has 1,000 bytes free, but the results need [0-9,]+ or more", capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nullable_text_stops_no_run(data, tmp_path):
+    """The columns that mudata itself makes of text when it is updated, and those with gaps."""
+
+    def change(mdata):
+        mdata["rna"].obs["note"] = pd.Categorical(["a", None] * (mdata.n_obs // 2))
+
+    mdata = read_h5mu(spoilt(data, tmp_path, change))
+    mdata["rna"].obs["note"] = mdata["rna"].obs["note"].astype("string")
+    mdata.obs["note"] = pd.array(["a", None] * (mdata.n_obs // 2), dtype="string")
+    run = _run.Run(h5mu=tmp_path / "spoilt.h5mu", chrom_sizes="x", tss="x")
+    _run.check_result(mdata, run, tmp_path)
 
 
 def test_an_input_inside_the_folder_is_not_replaced(tmp_path):

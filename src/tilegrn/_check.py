@@ -6,18 +6,20 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
-from tilegrn._mudata import no_pull
+from tilegrn._mudata import copied
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Sequence
+
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
 
-__all__ = ["cell_labels", "counts", "modality", "paired", "start", "unique_names"]
+__all__ = ["aligned", "by_name", "cell_labels", "counts", "modality", "paired", "rows_of", "start", "unique_names"]
 
 
 def modality(mdata: MuData, name: str) -> AnnData:
@@ -42,8 +44,7 @@ def start(mdata: MuData, *modalities: str, copy: bool) -> MuData:
         modality(mdata, name)
     if not copy:
         return mdata
-    with no_pull():
-        return mdata.copy()
+    return copied(mdata)
 
 
 def unique_names(names: pd.Index, what: str, mend: str) -> None:
@@ -107,7 +108,17 @@ def as_csr(x: Any, where: str) -> sparse.csr_matrix:
         if x.dtype == object:
             msg = f"{where} holds Python objects, not numbers."
             raise InputError(msg)
-    mat = sparse.csr_matrix(x, dtype=np.float32 if x.dtype == np.float16 else None)
+    return canonical_csr(x)
+
+
+def canonical_csr(x: Any) -> sparse.csr_matrix:
+    """CSR with sorted and unique indices; values of one place are added up, the caller's arrays are left alone."""
+    if x.dtype == np.float16:
+        x = x.astype(np.float32)
+    if sparse.issparse(x) and x.dtype.kind in "biu" and not (x.format in {"csr", "csc"} and x.has_canonical_format):
+        # scipy adds up in the matrix's own type, where 200 + 100 is 44 (uint8) and True + True is True
+        x = x.astype(np.int64)
+    mat = sparse.csr_matrix(x)
     if not mat.has_canonical_format:
         mat = mat.copy()  # the arrays may be the caller's
         mat.sum_duplicates()
@@ -179,15 +190,117 @@ def counts(
     return mat
 
 
-def cell_labels(mdata: MuData, column: str, rna: str, atac: str) -> NDArray[np.str_]:
-    """Read a column of cell annotation, wherever it is kept."""
-    for place in (mdata, mdata.mod[rna], mdata.mod[atac]):
-        if column in place.obs:
-            values = place.obs[column]
-            if values.isna().any():
-                msg = f"obs['{column}'] is missing for {int(values.isna().sum())} of {len(values)} cells."
-                raise InputError(msg)
-            return np.asarray(values.astype(str))
-    have = sorted({*mdata.obs.columns, *mdata.mod[rna].obs.columns, *mdata.mod[atac].obs.columns})
-    msg = f"No obs column '{column}'. There are: {have}."
-    raise InputError(msg)
+def by_name(names: Any) -> NDArray[np.int64]:
+    """Positions that sort names: the order in which anything random is drawn, so that it does not depend on rows."""
+    return np.argsort(np.asarray(names, dtype=str), kind="stable")
+
+
+def cell_labels(
+    mdata: MuData, column: str, rna: str, atac: str, *, cells: pd.Index | None = None, missing: bool = False
+) -> NDArray[np.object_]:
+    """Read a column of cell annotation for the paired cells, by their names, wherever it is kept.
+
+    This is the one place where annotation meets cells. The rows of ``mdata.obs`` stand in an order of their own:
+    modalities may have been sorted, filtered or joined by a third one since.
+
+    Parameters
+    ----------
+    column
+        Looked for in ``mdata.obs``, then in the modalities' ``obs``.
+    cells
+        Barcodes to read it for, those of the RNA by default.
+    missing
+        Whether cells may lack a label; they get None.
+
+    Returns
+    -------
+    One label per cell, as text, object.
+
+    Raises
+    ------
+    InputError
+        If there is no such column, or (unless ``missing``) cells without a label.
+    """
+    radata, aadata = mdata.mod[rna], mdata.mod[atac]
+    cells = radata.obs_names if cells is None else cells
+    places = {"mdata.obs": mdata.obs, f"mdata['{rna}'].obs": radata.obs, f"mdata['{atac}'].obs": aadata.obs}
+    found = {place: aligned(obs, column, cells, place) for place, obs in places.items() if column in obs}
+    if not found:
+        have = sorted({str(c) for obs in places.values() for c in obs.columns})
+        msg = f"No obs column '{column}'. There are: {have}."
+        raise InputError(msg)
+    place, labels = next(iter(found.items()))
+    for other, others in list(found.items())[1:]:
+        unlike = int((~((labels == others) | (pd.isna(labels) & pd.isna(others)))).sum())
+        if unlike:
+            warnings.warn(
+                f"'{column}' differs between {place} and {other} for {unlike} of {len(cells)} cells; {place} is used.",
+                UserWarning,
+                stacklevel=3,
+            )
+    lost = np.flatnonzero(pd.isna(labels))
+    if len(lost) and not missing:
+        msg = (
+            f"{place}['{column}'] has no value for {len(lost)} of {len(cells)} cells, e.g. '{cells[lost[0]]}'. Fill "
+            "them in, remove these cells, or run mdata.update() if cells were added to a modality."
+        )
+        raise InputError(msg)
+    return labels
+
+
+def aligned(obs: pd.DataFrame, column: str, cells: pd.Index, place: str) -> NDArray[np.object_]:
+    """Values of a column for the given cells, found by name; text, or None where there is none."""
+    unique_names(obs.index, f"barcodes of {place}", "Make them unique, e.g. with obs_names_make_unique().")
+    at = obs.index.get_indexer(cells)
+    values = obs[column].astype(object).to_numpy()
+    known = (at >= 0) & ~np.asarray(pd.isna(values))[np.maximum(at, 0)] if len(values) else np.zeros(len(at), bool)
+    out = np.full(len(cells), None, dtype=object)
+    out[known] = [str(v) for v in values[at[known]]]
+    return out
+
+
+def rows_of(mdata: MuData, cells: str | Sequence[str] | NDArray[np.bool_] | None, names: pd.Index) -> NDArray[np.int64]:
+    """Positions among the paired cells of one barcode, several, a mask, or all cells.
+
+    Parameters
+    ----------
+    cells
+        A mask that is a Series finds its cells by their names. One that is a plain array says nothing of its order, so
+        it is taken only where the MuData has the cells in the order of its RNA.
+    names
+        Barcodes of the paired cells.
+
+    Raises
+    ------
+    InputError
+        If a barcode is unknown, no cell is named, or a mask does not fit.
+    """
+    if cells is None:
+        return np.arange(len(names))
+    wanted = np.asarray([cells] if isinstance(cells, str) else cells)
+    if wanted.dtype == bool and isinstance(cells, pd.Series):
+        wanted = np.asarray(cells.index[wanted])
+    if wanted.dtype == bool:
+        if len(wanted) != len(names):
+            msg = f"cells= is a mask of {len(wanted)} for {len(names)} cells."
+            raise InputError(msg)
+        if not mdata.obs_names.equals(names):
+            msg = (
+                "cells= is a mask without names, and the MuData has its cells in another order than its RNA. Give a "
+                "Series indexed by barcodes, such as mdata.obs['cell_type'] == 'B', or the barcodes."
+            )
+            raise InputError(msg)
+        rows = np.flatnonzero(wanted)
+    else:
+        rows = names.get_indexer(pd.Index(wanted.astype(object)))
+        if (rows < 0).any():
+            absent = wanted[rows < 0]
+            msg = (
+                f"{len(absent)} of the cells asked for are not in the data, e.g. '{absent[0]}' (have e.g. "
+                f"'{names[0]}')."
+            )
+            raise InputError(msg)
+    if not len(rows):
+        msg = "cells= names no cell."
+        raise InputError(msg)
+    return np.asarray(rows, dtype=np.int64)

@@ -38,12 +38,15 @@ class Grid:
         Window size in bp.
     assembly
         Name for messages and provenance; may be empty.
+    seed
+        Draws the window of a peak that is split evenly, so it is part of what a window means.
     """
 
     chroms: tuple[str, ...]
     lengths: NDArray[np.int64]
     window_size: int
     assembly: str = ""
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.window_size < 1:
@@ -70,9 +73,14 @@ class Grid:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of chromosomes, lengths and window size; equal for equal vocabularies."""
+        """Hash of chromosomes, lengths, window size and seed; equal for equal vocabularies."""
         text = ";".join(f"{c}={n}" for c, n in zip(self.chroms, self.lengths, strict=True)) + f"|{self.window_size}"
+        text += f"|{self.seed}" if self.seed else ""
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        seed = f", even splits drawn with seed {self.seed}" if self.seed else ""
+        return f"windows of {self.window_size} bp on {self.assembly or 'a custom assembly'}{seed}"
 
     @cached_property
     def _code(self) -> dict[str, int]:

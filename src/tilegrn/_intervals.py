@@ -7,18 +7,66 @@ anchors).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Anchor", "distance", "distance_pairs", "sum_or_nearest"]
+__all__ = ["Anchor", "DistanceRule", "Multiple", "distance", "distance_pairs", "sum_or_nearest"]
 
 Anchor: TypeAlias = Literal["edge", "center", "end"]
+Multiple: TypeAlias = Literal["nearest", "all"]
 
 Ints: TypeAlias = "NDArray[np.int64]"
+
+
+@dataclass(frozen=True)
+class DistanceRule:
+    """How distances were measured and are scored: what samples that go together must share.
+
+    Attributes
+    ----------
+    max_distance
+        Cut-off in bp, inclusive.
+    decay
+        Decay length of the score in bp.
+    anchor, multiple
+        See :func:`tilegrn.pp.tss_distance`.
+    tss_sha256
+        Hash of the TSS table.
+    """
+
+    max_distance: int
+    decay: float
+    anchor: Anchor
+    multiple: Multiple
+    tss_sha256: str
+
+    def unlike(self, other: DistanceRule) -> str:
+        """Say how another rule differs, in the terms of ``tss_distance``; empty if it does not."""
+        said = [
+            f"{name}={getattr(self, name)!r} against {getattr(other, name)!r}"
+            for name in ("max_distance", "decay", "anchor", "multiple")
+            if getattr(self, name) != getattr(other, name)
+        ]
+        if self.tss_sha256 != other.tss_sha256:
+            said.append(
+                f"TSS tables of hash {self.tss_sha256[:8] or '(none)'} against {other.tss_sha256[:8] or '(none)'}"
+            )
+        return ", ".join(said)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "max_distance": self.max_distance,
+            "decay": self.decay,
+            "anchor": self.anchor,
+            "multiple": self.multiple,
+            "tss_sha256": self.tss_sha256,
+        }
 
 
 def distance(start: Ints, end: Ints, pos: Ints, anchor: Anchor) -> Ints:
@@ -85,7 +133,7 @@ def distance_pairs(
 
 
 def sum_or_nearest(
-    gene: Ints, interval: Ints, dist: Ints, *, decay: float, multiple: Literal["nearest", "all"]
+    gene: Ints, interval: Ints, dist: Ints, *, decay: float, multiple: Multiple
 ) -> tuple[Ints, Ints, Ints, NDArray[np.float64]]:
     """Reduce several TSSs of a gene to one row per (gene, interval).
 

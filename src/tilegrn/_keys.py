@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Number of the layout below; files of a newer layout are refused."""
 
 UNS: Final = "tilegrn"
@@ -28,17 +28,15 @@ PEAK_BINDING_SCORE: Final = "homer_binding_score"
 
 # rna
 TSS_DISTANCE: Final = "tss_distance"
-"""``rna.varm``: genes x windows distance score exp(-d / decay), CSR float32."""
+"""``rna.varm``: genes x windows, bp to the nearest TSS plus one (0 = out of reach), CSR int32."""
 WINDOW_BINDING: Final = "homer_binding"
 """``rna.varm``: genes x windows, TF rows hold the mean binding score of the window's peaks, CSR float32."""
 IS_TF: Final = "is_tf"
 """``rna.var``: bool."""
 SCALED: Final = "scaled"
 """``rna.layers``: cells x genes, TF columns log1p and min-max scaled on training cells, CSR float32."""
-SCALE_MIN: Final = "scale_min"
-"""``rna.var``: smallest log1p count of a TF over the training cells, float64; NaN where the gene is no TF."""
 SCALE_MAX: Final = "scale_max"
-"""``rna.var``: largest log1p count of a TF over the training cells, float64; NaN where the gene is no TF."""
+"""``rna.var``: end of a TF's range in log1p counts over the training cells, float64; NaN where it is no TF."""
 PREDICTED: Final = "predicted"
 """``rna.layers``: cells x genes, expected log1p(counts / size factor), float32, NaN where not predictable."""
 PREDICTABLE: Final = "predictable"

@@ -65,7 +65,8 @@ def size_factors(depth: ArrayLike, reference: ArrayLike | None = None) -> Float:
 
 def normalised_log1p(counts: sparse.spmatrix, size_factor: ArrayLike) -> sparse.csr_matrix:
     """``log1p(counts / size factor)``, still sparse (cells x genes, float64)."""
-    out = sparse.csr_matrix(counts, dtype=np.float64, copy=True)
+    out = sparse.csr_matrix(counts.astype(np.float64, copy=True))  # wide before duplicates are added up
+    out.sum_duplicates()
     sf = np.asarray(size_factor, dtype=np.float64)
     out.data = np.log1p(out.data / np.repeat(sf, np.diff(out.indptr)))
     return out

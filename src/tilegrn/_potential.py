@@ -10,9 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from tilegrn import _check, _store
-from tilegrn._symbols import match_symbols
-from tilegrn.errors import InputError
-from tilegrn.get import peak_gene_pairs
+from tilegrn._tss_pairs import peak_gene_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +82,7 @@ def gather(mdata: MuData, *, layer: str | None, atac_layer: str | None, rna: str
     """
     radata, aadata = _check.paired(mdata, rna, atac)
     binding, tfs = _store.peak_binding(mdata, atac, score=True)
-    row = match_symbols(tfs, radata.var_names)
+    row = radata.var_names.get_indexer(pd.Index(tfs))  # exactly: what was stored was spelt as the genes were
     if (row < 0).any():  # genes were removed since: their TFs have no expression any more
         kept = np.flatnonzero(row >= 0)
         binding, tfs, row = binding[:, kept], [tfs[i] for i in kept], row[kept]
@@ -106,34 +104,9 @@ def gather(mdata: MuData, *, layer: str | None, atac_layer: str | None, rna: str
     )
 
 
-def rows_of(cells: str | Sequence[str] | NDArray[np.bool_] | None, names: pd.Index) -> NDArray[np.int64]:
-    """Positions of one barcode, several, a boolean mask, or all cells."""
-    if cells is None:
-        return np.arange(len(names))
-    wanted = np.asarray([cells] if isinstance(cells, str) else cells)
-    if wanted.dtype == bool:
-        if len(wanted) != len(names):
-            msg = f"cells= is a mask of {len(wanted)} for {len(names)} cells."
-            raise InputError(msg)
-        rows = np.flatnonzero(wanted)
-    else:
-        rows = names.get_indexer(pd.Index(wanted))
-        if (rows < 0).any():
-            absent = wanted[rows < 0]
-            msg = (
-                f"{len(absent)} of the cells asked for are not in the data, e.g. '{absent[0]}' (have e.g. "
-                f"'{names[0]}')."
-            )
-            raise InputError(msg)
-    if not len(rows):
-        msg = "cells= names no cell."
-        raise InputError(msg)
-    return np.asarray(rows, dtype=np.int64)
-
-
 def pooled_potentials(
     mdata: MuData, cells: str | Sequence[str] | None, *, layer: str | None, rna: str, atac: str
 ) -> Pooled:
     """Potentials of one cell, or of the mean of several."""
     got = gather(mdata, layer=layer, atac_layer=None, rna=rna, atac=atac)
-    return got.pool(rows_of(cells, got.cells))
+    return got.pool(_check.rows_of(mdata, cells, got.cells))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -10,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from tilegrn import __version__
+from tilegrn import __version__, _check
 from tilegrn._outputs import file_record, peak_memory_mb, write_record
 from tilegrn.errors import InputError
+from tilegrn.io._writable import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
-__all__ = ["Run", "Steps", "check_inputs", "finish", "walk"]
+__all__ = ["Run", "Steps", "check_inputs", "check_result", "finish", "walk"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ _CONTENTS = {
     "data": "the simulated data, its genome, motifs, TSSs and true network (truth.tsv, truth_edges.tsv)",
     "run.json": "parameters, seed, versions, hashes of the inputs, time and memory",
 }
+_BYTES_PREDICTED = 4  # float32
 _README = """Results of tilegrn {version}
 
 {summary}
@@ -187,9 +190,10 @@ def walk(run: Run, folder: Path, steps: Steps) -> str:
     with steps.step("Reading the data"):
         mdata = grn.io.read_h5mu(run.h5mu)
         grn.pp.intersect_cells(mdata, **names)
+        check_result(mdata, run, folder)
 
     with steps.step("Placing peaks in windows, windows around genes"):
-        grn.pp.bin_peaks(mdata, run.chrom_sizes, window_size=run.window_size, seed=run.seed, **names)
+        grn.pp.bin_peaks(mdata, run.chrom_sizes, window_size=run.window_size, **names)
         grn.pp.tss_distance(mdata, run.tss, max_distance=run.max_distance, decay=run.decay, **names)
 
     with steps.step("Finding which TFs bind where"):
@@ -248,6 +252,32 @@ def walk(run: Run, folder: Path, steps: Steps) -> str:
     with steps.step("Writing the annotated data"):
         grn.io.write_h5mu(folder / "annotated.h5mu", mdata)
     return summary
+
+
+def check_result(mdata: MuData, run: Run, folder: Path) -> None:
+    """Find what would stop a run at its end, before its work: what cannot be written, is absent, or has no room.
+
+    Raises
+    ------
+    InputError
+        If the data hold what no h5mu can hold (naming slot and column), the column of ``groupby`` is absent, or the
+        disk is too full for the annotated data.
+    """
+    needed = check_writable(mdata)
+    rna = _check.modality(mdata, run.rna)
+    if run.groupby is not None and run.groupby not in mdata.obs and run.groupby not in rna.obs:
+        have = sorted({*map(str, mdata.obs.columns), *map(str, rna.obs.columns)})
+        msg = f"No column '{run.groupby}' in obs of the data or its RNA; there are {have}. Name one with --groupby."
+        raise InputError(msg)
+    layers = 2 if run.n_models > 1 else 1  # the predictions, and their spread over several networks
+    needed += layers * _BYTES_PREDICTED * rna.n_obs * rna.n_vars
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        msg = (
+            f"'{folder.parent}' has {free:,} bytes free, but the results need {needed:,} or more. Make room, or name a "
+            "folder on another disk."
+        )
+        raise InputError(msg)
 
 
 def draw(mdata: MuData, model: Any, folder: Path, run: Run) -> None:

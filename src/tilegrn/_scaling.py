@@ -1,7 +1,9 @@
 """log1p and min-max scaling of sparse counts, fitted on some cells and applied to any.
 
-Pure arrays. Values below the fitted minimum become 0 and values above the fitted maximum 1, so that a sparse matrix
-stays sparse and new cells stay in the range that a model has seen. A constant feature scales to 0.
+Pure arrays. The range of a feature begins at a count of 0, so that a sparse matrix stays sparse and what is expressed
+or open stays so, and ends at a quantile of its positive counts. The largest count of all would be an extreme value: it
+grows with the number of cells, so that the same cell would be scaled otherwise by a larger data set. Values above the
+range become 1.
 """
 
 from __future__ import annotations
@@ -18,32 +20,28 @@ if TYPE_CHECKING:
 __all__ = ["MinMax", "fit_minmax"]
 
 
+TOP = 0.95
+"""Quantile of the positive training counts of a feature that scales to 1."""
+
+
 @dataclass(frozen=True, eq=False)
 class MinMax:
-    """Smallest and largest log1p value of each feature over the cells it was fitted on (float64)."""
+    """Upper end of the range of each feature in log1p counts (float64); 0 for a feature without positive counts."""
 
-    minimum: NDArray[np.float64]
     maximum: NDArray[np.float64]
 
     def transform(self, counts: sparse.spmatrix | sparse.sparray) -> sparse.csr_matrix:
-        """Scale cells x features counts to [0, 1], CSR float32.
-
-        A count of 0 scales to 0 also where the fitted minimum is above 0, because it lies below that minimum.
-        """
-        x = sparse.csr_matrix(counts, copy=True).astype(np.float64)
+        """Scale cells x features counts to [0, 1], CSR float32; a feature never seen in fitting scales to 0."""
+        x = sparse.csr_matrix(counts.astype(np.float64, copy=True))  # wide first: small integers overflow when added up
         x.sum_duplicates()
-        span = self.maximum - self.minimum
-        column = x.indices
-        width = span[column]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scaled = (np.log1p(x.data) - self.minimum[column]) / width
-        x.data = np.where(width > 0, np.clip(scaled, 0.0, 1.0), 0.0)
+        top = self.maximum[x.indices]
+        x.data = np.where(top > 0, np.minimum(np.log1p(x.data) / np.where(top > 0, top, 1.0), 1.0), 0.0)
         x = x.astype(np.float32)
         x.eliminate_zeros()
         return x
 
 
-def fit_minmax(counts: sparse.spmatrix | sparse.sparray, cells: ArrayLike | None = None) -> MinMax:
+def fit_minmax(counts: sparse.spmatrix | sparse.sparray, cells: ArrayLike | None = None, *, top: float = TOP) -> MinMax:
     """Fit :class:`MinMax` on cells x features counts.
 
     Parameters
@@ -52,17 +50,22 @@ def fit_minmax(counts: sparse.spmatrix | sparse.sparray, cells: ArrayLike | None
         Non-negative counts, sparse.
     cells
         Boolean mask or positions of the cells to fit on; all when None.
+    top
+        Quantile of the positive counts, interpolated; 1 for the largest.
     """
-    x = sparse.csr_matrix(counts)
+    x = sparse.csr_matrix(counts.astype(np.float64))
+    x.sum_duplicates()
     if cells is not None:
         x = x[np.asarray(cells)]
-    if x.shape[0] == 0:
-        empty = np.zeros(x.shape[1])
-        return MinMax(empty, empty.copy())
-    x = x.astype(np.float64)
-    x.data = np.log1p(x.data)
-    x = x.tocsc()
-    return MinMax(
-        minimum=np.asarray(x.min(axis=0).todense(), dtype=np.float64).ravel(),
-        maximum=np.asarray(x.max(axis=0).todense(), dtype=np.float64).ravel(),
-    )
+    column, value = x.indices[x.data > 0], x.data[x.data > 0].astype(np.float64)
+    order = np.lexsort((value, column))
+    value = np.log1p(value[order])
+    n = np.bincount(column, minlength=x.shape[1])
+    seen = np.flatnonzero(n)
+    first = (np.cumsum(n) - n)[seen]
+    at = top * (n[seen] - 1)
+    low = np.floor(at).astype(np.int64)
+    high = np.minimum(low + 1, n[seen] - 1)
+    out = np.zeros(x.shape[1])
+    out[seen] = value[first + low] + (at - low) * (value[first + high] - value[first + low])
+    return MinMax(out)

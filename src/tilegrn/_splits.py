@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tilegrn import _keys as K
+from tilegrn._check import by_name
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["default_fraction", "draw_split", "split_from_groups"]
+__all__ = ["default_fraction", "draw_split", "drawn_record", "split_from_groups"]
 
 _ENOUGH = {K.TEST: (1000, 0.05, 0.2), K.VAL: (400, 0.025, 0.05)}
 """Cells that judge a model well enough, and the least and the largest share of all cells given away for it."""
@@ -36,15 +37,18 @@ def _check_fractions(test: float, val: float) -> None:
 
 
 def draw_split(
-    n_cells: int, *, test: float | None = None, val: float | None = None, seed: int = 0
+    cells: Sequence[str], *, test: float | None = None, val: float | None = None, seed: int = 0
 ) -> NDArray[np.object_]:
     """Draw ``train``/``val``/``test`` for each cell at random; fractions by :func:`default_fraction` when None.
+
+    The draw depends on the set of the cells' names, not on their order.
 
     Raises
     ------
     InputError
         If there are fewer than 3 cells, or the fractions leave a part empty.
     """
+    n_cells = len(cells)
     test = default_fraction(K.TEST, n_cells) if test is None else test
     val = default_fraction(K.VAL, n_cells) if val is None else val
     _check_fractions(test, val)
@@ -53,15 +57,21 @@ def draw_split(
     if n_cells - n_test - n_val < 1:
         msg = f"{n_cells} cells cannot be split into train, val and test cells; at least 3 are needed."
         raise InputError(msg)
-    order = np.random.default_rng(seed).permutation(n_cells)
+    order = np.random.default_rng(seed).permutation(by_name(cells))
     labels = np.full(n_cells, K.TRAIN, dtype=object)
     labels[order[:n_test]] = K.TEST
     labels[order[n_test : n_test + n_val]] = K.VAL
     return labels
 
 
+def drawn_record(labels: NDArray[np.object_], seed: int) -> dict[str, Any]:
+    """Say how a split by cells was drawn, with the shares that were in fact held out."""
+    return {"by": "", "seed": int(seed), **{part: float((labels == part).mean()) for part in (K.TEST, K.VAL)}}
+
+
 def split_from_groups(
     groups: ArrayLike,
+    cells: Sequence[str],
     *,
     test_groups: Sequence[str] | None = None,
     val_groups: Sequence[str] | None = None,
@@ -76,8 +86,8 @@ def split_from_groups(
 
     Parameters
     ----------
-    groups
-        Group of each cell.
+    groups, cells
+        Group and name of each cell; the draw does not depend on their order.
     test_groups
         Groups to hold out; when None, groups are drawn until at least the fraction ``test`` (0.2 when None) of all
         cells is held out.
@@ -114,7 +124,8 @@ def split_from_groups(
     if val_groups is not None:
         labels[np.isin(labels_in, [str(g) for g in val_groups]) & ~is_test] = K.VAL
     elif val > 0:
-        rest = np.flatnonzero(~is_test)
+        order = by_name(cells)
+        rest = order[~is_test[order]]
         n_val = max(1, round(val * len(rest)))
         labels[rng.permutation(rest)[:n_val]] = K.VAL
     if not (labels == K.TRAIN).any():

@@ -15,9 +15,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from tilegrn import _check
 from tilegrn import _keys as K
 from tilegrn._grid import Grid
-from tilegrn._mudata import no_pull
+from tilegrn._intervals import DistanceRule
+from tilegrn._mudata import no_pull, quiet_update
 from tilegrn.errors import InputError, MissingStepError, StaleError
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ def put_grid(mdata: MuData, grid: Grid, extra: Mapping[str, Any]) -> None:
             "lengths": np.asarray(grid.lengths, dtype=np.int64),
             "window_size": int(grid.window_size),
             "assembly": grid.assembly,
+            "seed": int(grid.seed),
             "fingerprint": grid.fingerprint,
             **extra,
         },
@@ -106,6 +109,7 @@ def get_grid(mdata: MuData) -> Grid:
         lengths=np.asarray(rec["lengths"], dtype=np.int64),
         window_size=int(rec["window_size"]),
         assembly=str(rec.get("assembly", "")),
+        seed=int(rec.get("seed", 0)),
     )
 
 
@@ -139,8 +143,8 @@ def window_matrix(mdata: MuData, modality: str, axis: str, key: str, step: str) 
     mat = _matrix(mdata.mod[modality], axis, key, step)
     if mat.shape[1] != grid.n_windows or made_on != grid.fingerprint:
         msg = (
-            f"{where} has {mat.shape[1]} columns made on another set of windows than the current {grid.n_windows} of "
-            f"{grid.window_size} bp ({grid.assembly or 'custom assembly'}). Run {CALLS[step]} again."
+            f"{where} has {mat.shape[1]} columns made on another set of windows than the current {grid.n_windows}: "
+            f"{grid}. Run {CALLS[step]} again."
         )
         raise StaleError(msg)
     return mat
@@ -171,8 +175,27 @@ def peak_windows(mdata: MuData, atac: str = "atac") -> sparse.csr_matrix:
 
 
 def tss_distance(mdata: MuData, rna: str = "rna") -> sparse.csr_matrix:
-    """Genes x windows distance scores."""
-    return window_matrix(mdata, rna, "varm", K.TSS_DISTANCE, K.REC_TSS)
+    """Genes x windows, bp to the nearest TSS plus one, so that 0 bp is stored; no entry out of reach."""
+    mat = window_matrix(mdata, rna, "varm", K.TSS_DISTANCE, K.REC_TSS)
+    if mat.dtype.kind != "i":
+        msg = (
+            f"{rna}.varm['{K.TSS_DISTANCE}'] holds scores, as tilegrn 0.1 wrote them, not distances in bp. Run "
+            f"{CALLS[K.REC_TSS]} again."
+        )
+        raise StaleError(msg)
+    return mat
+
+
+def distance_rule(mdata: MuData) -> DistanceRule:
+    """How distances were measured and are scored."""
+    record = get_record(mdata, K.REC_TSS)
+    return DistanceRule(
+        max_distance=int(record["max_distance"]),
+        decay=float(record["decay"]),
+        anchor=record["anchor"],
+        multiple=record["multiple"],
+        tss_sha256=str(record.get("sha256", "")),
+    )
 
 
 def window_binding(mdata: MuData, rna: str = "rna", atac: str = "atac") -> sparse.csr_matrix:
@@ -212,9 +235,37 @@ def set_elem(adata: AnnData, axis: str, key: str, value: Any) -> None:
 def put_split(mdata: MuData, cells: pd.Index, labels: Any, key: str, params: Mapping[str, Any]) -> None:
     """Write the split of the paired cells as a categorical of ``mdata.obs``, and its record."""
     column = pd.Series(pd.Categorical(labels, categories=[K.TRAIN, K.VAL, K.TEST]), index=cells)
+    if set(mdata.obs_names) != set().union(*(a.obs_names for a in mdata.mod.values())):
+        quiet_update(mdata)  # cells were taken from or added to the modalities since
     with _writing():
         mdata.obs[key] = column.reindex(mdata.obs_names)
     put_record(mdata, K.REC_SPLIT, {"key": key, **params})
+
+
+def put_scale(mdata: MuData, window_max: Any, params: Mapping[str, Any]) -> None:
+    """Write the ends of the windows' ranges, and what they were fitted on."""
+    grid = get_grid(mdata)
+    filled = np.flatnonzero(window_max > 0)
+    record = {"grid": grid.fingerprint, "window": filled.astype(np.int64), "window_max": window_max[filled]}
+    put_record(mdata, K.REC_SCALE, {**record, **params})
+
+
+def scale_ranges(mdata: MuData, rna: str = "rna") -> tuple[pd.Series, Any]:
+    """Return the ends of the ranges of ``pp.scale``: per gene (NaN where it was no TF), and per window of the grid.
+
+    Raises
+    ------
+    MissingStepError, StaleError
+        If there are none, or they were made on other windows.
+    """
+    record, grid = get_record(mdata, K.REC_SCALE), get_grid(mdata)
+    var = mdata.mod[rna].var
+    if record["grid"] != grid.fingerprint or K.SCALE_MAX not in var or "cells" not in record:
+        msg = f"The ranges of {rna}.var['{K.SCALE_MAX}'] were made on other windows. Run {CALLS[K.REC_SCALE]} again."
+        raise StaleError(msg)
+    window_max = np.zeros(grid.n_windows)
+    window_max[np.asarray(record["window"], dtype=np.int64)] = record["window_max"]
+    return var[K.SCALE_MAX], window_max
 
 
 def split_labels(mdata: MuData, cells: pd.Index, key: str = K.SPLIT) -> Any:
@@ -227,8 +278,15 @@ def split_labels(mdata: MuData, cells: pd.Index, key: str = K.SPLIT) -> Any:
     """
     if key not in mdata.obs:
         return None
-    labels = mdata.obs[key].reindex(cells).astype(object).to_numpy()
-    odd = sorted({str(v) for v in pd.unique(labels)} - {K.TRAIN, K.VAL, K.TEST})
+    labels = _check.aligned(mdata.obs, key, cells, "mdata.obs")
+    lost = int(pd.isna(labels).sum())
+    if lost:
+        msg = (
+            f"mdata.obs['{key}'] has no value for {lost} of {len(cells)} cells. Run grn.pp.split_cells(mdata), or "
+            "mdata.update() first if cells were added to a modality."
+        )
+        raise InputError(msg)
+    odd = sorted(set(labels) - {K.TRAIN, K.VAL, K.TEST})
     if odd:
         msg = (
             f"mdata.obs['{key}'] holds {odd}; a split has only '{K.TRAIN}', '{K.VAL}' and '{K.TEST}'. "

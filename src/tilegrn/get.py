@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tilegrn import _check, _store
-from tilegrn import _keys as K
+from tilegrn import _store
 from tilegrn._edges_table import edges
-from tilegrn._intervals import distance_pairs, sum_or_nearest
+from tilegrn._potential import pooled_potentials
 from tilegrn._symbols import labelled, match_symbols
 from tilegrn._triplets import triplet_sums
+from tilegrn._tss_pairs import peak_gene_pairs, window_scores
 from tilegrn.errors import InputError
-from tilegrn.io._peaks import match_chroms, parse_peaks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,41 +60,6 @@ def windows(mdata: MuData, *, atac: str = "atac") -> pd.DataFrame:
     )
 
 
-def peak_gene_pairs(
-    mdata: MuData, *, rna: str = "rna", atac: str = "atac", every_tss: bool = False
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Join peaks and genes within reach, as :func:`tilegrn.pp.tss_distance` was asked to.
-
-    Returns peak position, gene position, distance and score. With ``every_tss`` a gene of several TSSs keeps a row for
-    each, if it was run with ``multiple="all"``; else rows are reduced.
-    """
-    record = _store.get_record(mdata, K.REC_TSS)
-    grid = _store.get_grid(mdata)
-    names = _check.modality(mdata, atac).var_names
-    genes = _check.modality(mdata, rna).var_names
-    chrom, start, end = parse_peaks(list(names))
-    mapping = match_chroms(chrom, dict(zip(grid.chroms, map(int, grid.lengths), strict=True)), assembly=grid.assembly)
-    code = grid.chrom_codes([mapping.get(c, c) for c in chrom])
-    # Genes removed since are -1 here, and their sites match nothing.
-    gene_of_site = pd.Index(genes).get_indexer(pd.Index(np.asarray(record["gene"], dtype=object)))
-    site_chrom = np.where(gene_of_site >= 0, grid.chrom_codes([str(c) for c in record["chrom"]]), -1)
-    peak, site, dist = distance_pairs(
-        code,
-        start,
-        end,
-        site_chrom,
-        np.asarray(record["pos"], dtype=np.int64),
-        max_distance=int(record["max_distance"]),
-        anchor=record["anchor"],
-    )
-    gene = gene_of_site[site].astype(np.int64)
-    decay, multiple = float(record["decay"]), record["multiple"]
-    if every_tss and multiple == "all":
-        return peak, gene, dist, np.exp(-dist / decay)
-    gene, peak, dist, score = sum_or_nearest(gene, peak, dist, decay=decay, multiple=multiple)
-    return peak, gene, dist, score
-
-
 def peak_tg(mdata: MuData, *, rna: str = "rna", atac: str = "atac") -> pd.DataFrame:
     """List peak-TG pairs within reach, with distance and score (the notebook's table).
 
@@ -129,7 +93,7 @@ def peak_tg(mdata: MuData, *, rna: str = "rna", atac: str = "atac") -> pd.DataFr
 
 
 def window_tg(mdata: MuData, *, rna: str = "rna") -> pd.DataFrame:
-    """List window-TG pairs within reach with their distance score.
+    """List window-TG pairs within reach with their distance and its score.
 
     Parameters
     ----------
@@ -140,7 +104,8 @@ def window_tg(mdata: MuData, *, rna: str = "rna") -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with ``window_id``, ``target_id`` (categorical) and ``distance_score`` (float32).
+    DataFrame with ``window_id``, ``target_id`` (categorical), ``distance`` (bp to the nearest TSS, int64) and
+    ``distance_score`` (float64).
 
     Raises
     ------
@@ -149,12 +114,14 @@ def window_tg(mdata: MuData, *, rna: str = "rna") -> pd.DataFrame:
     """
     grid = _store.get_grid(mdata)
     mat = _store.tss_distance(mdata, rna).tocoo()
+    score = window_scores(mdata, rna)
     used, code = np.unique(mat.col, return_inverse=True)
     return pd.DataFrame(
         {
             "window_id": labelled(code, grid.names(used)),
             "target_id": labelled(mat.row, mdata.mod[rna].var_names),
-            "distance_score": mat.data,
+            "distance": mat.data.astype(np.int64) - 1,
+            "distance_score": score.data,
         }
     )
 
@@ -257,8 +224,6 @@ def tensor(
     MissingStepError
         If a step was not run; the message names it.
     """
-    from tilegrn._potential import pooled_potentials
-
     pooled = pooled_potentials(mdata, cells, layer=layer, rna=rna, atac=atac)
     grid = _store.get_grid(mdata)
     tf_labels = list(pooled.tfs) if tfs is None else [str(t) for t in tfs]

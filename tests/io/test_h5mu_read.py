@@ -7,7 +7,8 @@ from tests.io._files import build, same
 
 from tilegrn._mudata import no_pull, quiet_update
 from tilegrn.errors import InputError
-from tilegrn.io._h5mu import read_10x, read_h5mu, write_h5mu
+from tilegrn.io._h5mu import read_h5mu, write_h5mu
+from tilegrn.io._tenx import read_10x
 
 # Reading
 
@@ -192,8 +193,122 @@ def test_10x_with_repeated_symbols(tmp_path):
 def test_10x_without_peaks(tmp_path):
     path = tmp_path / "m.h5"
     write_10x(path, ["E1", "E2"], ["A", "B"], [GENE, GENE])
-    with pytest.raises(InputError, match="holds no atac features"):
+    with pytest.raises(InputError, match=r"holds no atac features \(it has 2 of type 'Gene Expression'\)"):
+        read_10x(path)
+    write_10x(path, ["E1", "E2"], ["A", "B"], [PEAK, "Antibody Capture"])
+    with pytest.raises(InputError, match=r"holds no rna features \(it has 1 of type 'Peaks', 1 of type 'Antibody"):
         read_10x(path)
     path.write_text("x")
     with pytest.raises(InputError, match="cannot be read as a 10x"):
+        read_10x(path)
+
+
+def an_h5mu(path):
+    write_h5mu(path, build())
+
+
+def an_h5ad(path):
+    build()["rna"].write_h5ad(path)
+
+
+def old_h5ad(path):
+    with h5py.File(path, "w") as file:
+        file["X"] = np.zeros((2, 2))
+        file.create_group("obs")
+        file.create_group("var")
+
+
+def a_loom(path):
+    with h5py.File(path, "w") as file:
+        file["matrix"] = np.zeros((3, 2))
+        file["row_attrs/Gene"] = np.array(["A", "B", "C"], dtype="S")
+        file["col_attrs/CellID"] = np.array(["x", "y"], dtype="S")
+
+
+def legacy(*genomes):
+    def make(path):
+        with h5py.File(path, "w") as file:
+            for genome in genomes:
+                for key in ("barcodes", "genes", "gene_names", "data", "indices", "indptr", "shape"):
+                    file[f"{genome}/{key}"] = np.zeros(2, dtype=np.int64)
+
+    return make
+
+
+def molecules(path):
+    with h5py.File(path, "w") as file:
+        for key in ("barcode_idx", "feature_idx", "umi", "count", "gem_group"):
+            file[key] = np.zeros(5, dtype=np.int64)
+        file["barcodes"] = np.array(["AC"], dtype="S")
+
+
+def seurat(path):
+    with h5py.File(path, "w") as file:
+        file.create_group("assays")
+        file["cell.names"] = np.array(["AC"], dtype="S")
+
+
+def other(path):
+    with h5py.File(path, "w") as file:
+        file["fragments"] = np.zeros(3)
+
+
+def empty(path):
+    with h5py.File(path, "w"):
+        pass
+
+
+def changed_10x(change):
+    def make(path):
+        write_10x(path, ["E1", "P1"], ["A", "chr1:1-2"], [GENE, PEAK])
+        with h5py.File(path, "r+") as file:
+            change(file["matrix"])
+
+    return make
+
+
+def replaced(key, value):
+    def change(matrix):
+        del matrix[key]
+        if value is not None:
+            matrix[key] = value
+
+    return changed_10x(change)
+
+
+def outside(matrix):
+    matrix["indices"][0] = 10**6
+
+
+def huge(matrix):
+    del matrix["data"]
+    matrix.create_dataset("data", (10**13,), "f4", chunks=(1000,))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (an_h5mu, r"it is an h5mu file\. Read it with grn\.io\.read_h5mu\('"),
+        (an_h5ad, r"it is an h5ad file\. Read it with anndata\.read_h5ad"),
+        (old_h5ad, "it is an h5ad file"),
+        (a_loom, r"it is a loom file\. Read it with anndata\.io\.read_loom"),
+        (legacy("mm10"), r"Cell Ranger 2 or older \(of mm10\).*scanpy\.read_10x_h5\('.*', genome='mm10'\)"),
+        (legacy("hg19", "mm10"), r"\(of hg19, mm10\)"),
+        (molecules, "it is a molecule_info file .*filtered_feature_bc_matrix.h5"),
+        (seurat, "it is an h5Seurat file"),
+        (other, r"without the group 'matrix' \(it holds fragments\)"),
+        (empty, r"it holds nothing"),
+        (replaced("features", None), "'matrix' lacks features/id, features/name, features/feature_type"),
+        (replaced("indptr", None), "'matrix' lacks indptr"),
+        (replaced("barcodes", np.array(["AC"], dtype="S")), r"do not fit each other \(shape 2 x 4, .* 1 barcodes"),
+        (replaced("shape", np.array([9, 4])), "do not fit each other"),
+        (replaced("shape", np.array([2])), r"matrix/shape holds \(1,\) numbers, not 2"),
+        (changed_10x(outside), "points to features outside its 2"),
+        (changed_10x(huge), "claims 40,000,000,000,000 bytes and stores 0"),
+    ],
+)
+def test_files_that_are_no_10x_matrix(tmp_path, make, message):
+    path = tmp_path / "m.h5"
+    make(path)
+    with pytest.raises(InputError, match=message):
         read_10x(path)

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.io._meme_texts import DREME, STREME, full_meme
 
 from tilegrn.errors import InputError, ToolError
 from tilegrn.io import _motif_files
 from tilegrn.io._motif_files import jaspar_motifs, read_motifs, write_motifs
 from tilegrn.motifs._motif import Motif
 from tilegrn.motifs._pvalue import score_threshold, tail_probability
+from tilegrn.motifs._resolve import resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,6 +132,60 @@ def test_formats_without_thresholds(tmp_path, text, names):
         assert np.mean(np.array(scores) >= m.threshold) <= 0.2
 
 
+STATISTICS = "width =   3  sites =  20  llr = 131  p-value = 1.0e-12  E-value = 1.3e-019"
+
+
+def full(one, other, version="5.5.5"):
+    """MEME's text with these two headers, between which tab or spaces stand before the statistics."""
+    return full_meme(one + STATISTICS, other + STATISTICS, version=version)
+
+
+MEME_TEXTS = {
+    "5": (full("MOTIF ACG MEME-1\t", "MOTIF TT MEME-2\t"), ["ACG MEME-1", "TT MEME-2"]),
+    "5, spaces": (full("MOTIF ACG MEME-1 ", "MOTIF TT MEME-2 "), ["ACG MEME-1", "TT MEME-2"]),
+    "4.9": (full("MOTIF  1 MEME-1\t", "MOTIF  2 MEME-2\t", "4.9.1"), ["1 MEME-1", "2 MEME-2"]),
+    "3": (full("MOTIF  1\t", "MOTIF100\t", "3.0"), ["1", "100"]),
+    "streme": (STREME, ["1-ACG STREME-1", "2-TT STREME-2"]),
+    "dreme": (DREME, ["ACG DREME-1", "TT DREME-2"]),
+}
+
+
+@pytest.mark.parametrize("dress", ["plain", "crlf", "gzip"])
+@pytest.mark.parametrize(("text", "names"), MEME_TEXTS.values(), ids=MEME_TEXTS)
+def test_text_outputs_of_the_meme_suite(tmp_path, text, names, dress):
+    data = text.encode()
+    data = {"plain": data, "crlf": data.replace(b"\n", b"\r\n"), "gzip": gzip.compress(data)}[dress]
+    motifs = read_motifs(write(tmp_path, data), pvalue=0.2)
+    assert [m.name for m in motifs] == names
+    minimal = read_motifs(write(tmp_path, MEME), pvalue=0.2)
+    for one, other in zip(motifs, minimal, strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
+
+
+NEWER = ["MA0035.4 GATA1", "MA0091.1 TAL1::TCF3"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        MEME.replace("MA1.1 Sox2", "MA0035.4 MA0035.4.GATA1").replace("MOTIF B", "MOTIF MA0091.1 MA0091.1.TAL1::TCF3"),
+        MEME.replace("MOTIF MA1.1 Sox2", "MOTIF MA0035.4 GATA1").replace("MOTIF B", "MOTIF  MA0091.1\tTAL1::TCF3"),
+        JASPAR.replace(">MA1.1\tSox2", ">MA0035.4\tMA0035.4.GATA1").replace(">B", ">MA0091.1\tTAL1::TCF3"),
+        PFM.replace(">MA1.1 Sox2", ">MA0035.4 GATA1").replace(">B", ">MA0091.1 MA0091.1.TAL1::TCF3"),
+    ],
+)  # fmt: skip
+def test_newer_names_of_jaspar(tmp_path, text):
+    motifs = read_motifs(write(tmp_path, text), pvalue=0.2)
+    assert [m.name for m in motifs] == NEWER
+    found = resolve([m.name for m in motifs], ["GATA1", "TAL1", "TCF3"])
+    assert found.tfs == {NEWER[0]: ("GATA1",), NEWER[1]: ("TAL1", "TCF3")}
+
+
+def test_html_is_no_motif_file(tmp_path):
+    with pytest.raises(InputError, match=r"is HTML or XML\. Give the text output of the same run"):
+        read_motifs(write(tmp_path, "<!DOCTYPE HTML>\n<html>\nMOTIF x\n"), pvalue=0.1)
+
+
 def test_pseudocounts(tmp_path):
     motif = read_motifs(write(tmp_path, PFM), pvalue=0.2, pseudocount=0.5)[0]
     np.testing.assert_allclose(motif.probabilities[2], [1.5 / 12, 1.5 / 12, 8.5 / 12, 0.5 / 12])
@@ -178,6 +234,9 @@ def test_a_named_format_is_taken(tmp_path):
         (MEME.replace("alength= 4 w= 2", "alength= 20 w= 2"), "alength is 20"),
         (MEME.replace("ALPHABET= ACGT", "ALPHABET= ACDEFGHIKLMNPQRSTVWY"), "DNA motifs"),
         ("MEME version 4\n", "holds no motif"),
+        (DREME.replace('"DNA" DNA-LIKE', '"RNA" RNA-LIKE'), "the alphabet is .*RNA.*; DNA motifs"),
+        (STREME.replace("MOTIF 2-TT STREME-2", ""), "has a second matrix"),
+        (MEME.replace("MOTIF B", "MOTIF width = 2"), "line 17: the motif has no name"),
         (JASPAR.replace("T  [ 1 1 0 ]\n", ""), "line 1: motif 'MA1.1 Sox2' needs four rows of one length"),
         (JASPAR.replace("[ 1 1 0 ]", "[ 1 1 ]"), "needs four rows of one length"),
         (JASPAR.replace("T  [ 1 1 0 ]", "A  [ 1 1 0 ]"), "line 5: .*more than one row for A"),

@@ -113,3 +113,50 @@ def test_contigs_and_mitochondria_that_are_there_are_counted():
         match_chroms(["chr1", "chr1", "chrM"], MM10)
     with pytest.warns(UserWarning, match=r"2 of 3 peaks lie on contigs or patches \(chr1_x_random\)"):
         match_chroms(["chr1", "chr1_x_random", "chr1_x_random"], {**MM10, "chr1_x_random": 5})
+
+
+ENSEMBL = ["1", "X", "1", "GL456210.1", "MT"]
+
+
+@pytest.mark.filterwarnings("ignore:.*contigs or patches", "ignore:.*mitochondrial")
+@pytest.mark.parametrize(
+    "extra", [["GL456210.1"], ["chrGL456210.1"], ["GL456210.1", "MT"], ["M"], ["chrMT", "other_1"]]
+)
+def test_main_chromosomes_decide_whatever_contigs_and_mitochondria_are_called(extra):
+    sizes = {**{c: n for c, n in MM10.items() if c != "chrM"}, **dict.fromkeys(extra, 10**6)}
+    rows = ENSEMBL if any("GL" in e for e in extra) else [r for r in ENSEMBL if r != "GL456210.1"]
+    rows = rows if any("M" in e for e in extra) else [r for r in rows if r != "MT"]
+    got = match_chroms(rows, sizes)
+    assert (got["1"], got["X"]) == ("chr1", "chrX")
+    for name, other in got.items():
+        assert other in sizes
+        assert other.removeprefix("chr").replace("MT", "M") == name.replace("MT", "M")
+    assert set(got) == set(rows)
+    assert match_chroms(rows, sizes, what="TSS", max_absent=None) == got
+
+
+@pytest.mark.filterwarnings("ignore:.*mitochondrial")
+@pytest.mark.parametrize("theirs", ["chrM", "MT", "M", "chrMT", "chrm"])
+@pytest.mark.parametrize("mine", ["chrM", "MT", "M", "chrMT", "mt"])
+def test_the_mitochondrial_genome_has_many_names(mine, theirs):
+    for prefix in ("chr", ""):
+        got = match_chroms([*["chr1"] * 9, mine], {f"{prefix}1": 5, theirs: 5})
+        assert got == {"chr1": f"{prefix}1", mine: theirs}
+
+
+@pytest.mark.parametrize("twins", [["chrM", "MT"], ["MT", "M"]])
+def test_one_chromosome_under_two_names_is_an_error(twins):
+    for limit in (0.05, None):
+        with pytest.raises(InputError, match=rf"one chromosome in two ways, '{twins[0]}' and '{twins[1]}' \('chrM'\)"):
+            match_chroms(["chr1", *twins], MM10, max_absent=limit)
+    with pytest.raises(InputError, match=r"'1' of 2 TSSs.*did you mean 'chr1'"):
+        match_chroms(["1", "chr1", "1"], MM10, what="TSS", max_absent=None)
+    for limit in (0.05, None):
+        with pytest.raises(InputError, match=r"'chr2' of 1 peaks.*did you mean '2'"):
+            match_chroms([*["1"] * 99, "chr2"], {"1": 5, "2": 5}, max_absent=limit)
+
+
+def test_tables_wider_than_the_assembly_are_renamed_too():
+    sizes = {"chr1": 5, "chr2": 5}
+    assert match_chroms(["1", "2", "Y", "GL1.1"], sizes, max_absent=None) == {"1": "chr1", "2": "chr2"}
+    assert match_chroms(["chr9", "chr1"], {"1": 5}, max_absent=None) == {"chr1": "1"}

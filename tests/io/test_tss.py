@@ -110,12 +110,136 @@ def test_gtf(tmp_path):
     assert rows(read_tss(genes)) == [expected[0], expected[2]]
 
 
+def gtf(*lines):
+    """A GTF of one gene a line: (chrom, start, end, strand, attributes)."""
+    return "".join(f"{c}\tx\tgene\t{s}\t{e}\t.\t{strand}\t.\t{held}\n" for c, s, e, strand, held in lines)
+
+
+ATTRIBUTES = {
+    "';' inside quotes": 'gene_id "E1"; note "a; b"; gene_name "A";',
+    "escaped quotes": r'gene_id "E1"; note "a; gene_name \"Wrong\"; b"; gene_name "A";',
+    "bare quotes inside": 'gene_id "E1"; note "the "best"; really"; gene_name "A";',
+    "another order": 'note "x; y"; gene_name "A"; gene_id "E1";',
+    "no last ';'": 'gene_id "E1"; gene_name "A"',
+    "no spaces": 'gene_id "E1";gene_name "A";',
+    "many spaces": '  gene_id   "E1" ;  gene_name   "A"  ; ',
+    "single quotes": "gene_id 'E1'; note 'a; gene_name \"Wrong\"'; gene_name 'A';",
+    "no quotes": "gene_id E1; level 2; gene_name A;",
+    "apostrophes": 'gene_id "E1"; note "5\' end; 3\' end"; gene_name "A"; other 5\' end;',
+    "equals signs": 'gene_id="E1";note="a;b";gene_name="A"',
+    "repeated keys": 'gene_id "E1"; tag "a"; gene_name ""; gene_name "A"; tag "b"; gene_name "Wrong";',
+    "a key like another": 'gene_id "E1"; old_gene_name "Wrong"; gene_name_2 "Wrong"; gene_name "A";',
+    "a key as a value": 'gene_id "E1"; note "gene_name"; gene_name "A";',
+    "a flag": 'gene_id "E1"; partial; gene_name "A";',
+    "a comment": 'gene_id "E1"; gene_name "A"; # gene_name "Wrong";',
+    "a tab inside": 'gene_id "E1"; note "a\tb"; gene_name "A";',
+    "a form feed inside": 'gene_id "E1"; note "a\x0cb\x85c"; gene_name "A";',
+    "rubbish": '"junk"; gene_id "E1"; gene_name "A";',
+}
+
+
+@pytest.mark.parametrize("dress", ["plain", "crlf", "gz"])
+@pytest.mark.parametrize("held", ATTRIBUTES.values(), ids=ATTRIBUTES)
+def test_gtf_attributes_as_they_are_quoted(tmp_path, held, dress):
+    text = gtf(("chr1", 10, 50, "+", held), ("chr1", 60, 100, "-", 'gene_id "E2"; gene_name "B";')).encode()
+    text = {"plain": text, "crlf": text.replace(b"\n", b"\r\n"), "gz": gzip.compress(text)}[dress]
+    assert rows(read_tss(write(tmp_path, text, "x.gtf"))) == TWO
+    by_id = read_tss(write(tmp_path, text, "x.gtf"), gene_key="gene_id")
+    assert list(by_id["gene"]) == ["E1", "E2"]
+
+
+@pytest.mark.parametrize(
+    "name", ['gene_name "";', 'gene_name " ";', 'gene_name ".";', "gene_name ;", "", 'gene_name "NA";']
+)
+def test_gtf_empty_names_fall_back_on_the_identifier(tmp_path, name):
+    text = gtf(("chr1", 10, 50, "+", f'gene_id "E1"; {name}'), ("chr1", 60, 100, "-", 'gene_id "E2"; gene_name "B";'))
+    assert list(read_tss(write(tmp_path, text, "x.gtf"))["gene"]) == ["E1", "B"]
+
+
+def test_gtf_transcripts_take_the_name_of_their_gene(tmp_path):
+    text = GTF.replace('transcript_id "T2"; gene_name "A";', 'transcript_id "T2";')
+    assert list(read_tss(write(tmp_path, text, "x.gtf"))["gene"]) == ["A", "A", "ENSG00000000002"]
+
+
+def test_gtf_genes_without_transcripts_are_kept(tmp_path):
+    text = GTF + gtf(("1", 200, 300, "+", 'gene_id "P1"; gene_name "Pseudo";'))
+    assert rows(read_tss(write(tmp_path, text, "x.gtf")))[-1] == ("Pseudo", "1", 199, "+")
+
+
+GOOD = ("chr1", 10, 50, "+", 'gene_id "E1"; gene_name "A";')
+
+
+@pytest.mark.parametrize("strand", ["?", "."])
+def test_gtf_unknown_strand_leaves_that_gene_out(tmp_path, strand):
+    lost = ("chr1", 60, 100, strand, 'gene_id "E2"; gene_name "B";')
+    one_base = ("chr1", 100, 100, strand, 'gene_id "E3"; gene_name "C";')
+    path = write(tmp_path, "#x\n" + gtf(GOOD, lost, one_base), "x.gtf")
+    with pytest.warns(UserWarning, match=r"1 transcripts or genes have no strand.*first in line 3 .*E2.*left out"):
+        table = read_tss(path)
+    assert rows(table) == [("A", "chr1", 9, "+"), ("C", "chr1", 99, ".")]
+    with pytest.raises(InputError, match=r"have no strand, so that their TSS is unknown, first in line 1 "):
+        read_tss(write(tmp_path, gtf(lost), "x.gtf"))
+
+
+def test_gtf_rows_without_any_name_are_left_out(tmp_path):
+    lost = ("chr1", 60, 100, "+", 'gene_id ""; gene_name ""; level 2;')
+    path = write(tmp_path, gtf(lost, GOOD), "x.gtf")
+    with pytest.warns(UserWarning, match=r"1 transcripts or genes have neither gene_name nor gene_id, first in line 1"):
+        assert rows(read_tss(path)) == TWO[:1]
+    with pytest.raises(InputError, match="neither gene_name nor gene_id, first in line 1"):
+        read_tss(write(tmp_path, gtf(lost), "x.gtf"))
+
+
+def test_unknown_strand_in_beds(tmp_path):
+    assert rows(read_tss(write(tmp_path, "chr1\t9\t10\tA\t0\t?\n"))) == [("A", "chr1", 9, ".")]
+    with pytest.raises(InputError, match="line 1: 'A' is 41 bp wide and has no strand"):
+        read_tss(write(tmp_path, "chr1\t9\t50\tA\t0\t?\n"))
+
+
+X = ("chrX", 10, 50, "+", 'gene_id "ENSG00000182378.15"; gene_name "PLCXD1";')
+Y = ("chrY", 10, 50, "+", 'gene_id "ENSG00000182378.15_PAR_Y"; gene_name "PLCXD1";')
+NEW_Y = ("Y", 10, 50, "+", 'gene_id "ENSG00000292344.1"; gene_name "PLCXD1";')
+ONLY_Y = ("chrY", 90, 99, "+", 'gene_id "ENSG00000067048.17"; gene_name "DDX3Y";')
+
+
+@pytest.mark.parametrize("copy", [Y, NEW_Y])
+def test_pseudoautosomal_genes_stay_on_their_chromosome(tmp_path, copy):
+    path = write(tmp_path, gtf(X, copy, ONLY_Y), "x.gtf")
+    assert rows(read_tss(path)) == [("PLCXD1", "chrX", 9, "+"), ("DDX3Y", "chrY", 89, "+")]
+    by_id = rows(read_tss(path, gene_key="gene_id"))
+    assert by_id[0] == ("ENSG00000182378", "chrX", 9, "+")
+    assert {row[0] for row in by_id if row[1] == "chrX"} == {"ENSG00000182378"}
+    assert {row[0] for row in by_id if row[1] != "chrX"} & {"ENSG00000182378"} == set()
+
+
+def test_pseudoautosomal_copies_in_tables():
+    frame = pd.DataFrame(
+        {
+            "gene_name": ["PLCXD1", "PLCXD1"],
+            "gene_id": ["ENSG00000182378.15", "ENSG00000182378.15_PAR_Y"],
+            "chrom": ["chrX", "chrY"],
+            "pos": [9, 9],
+        }
+    )
+    assert rows(read_tss(frame)) == [("PLCXD1", "chrX", 9, ".")]
+
+
+def test_a_gtf_of_copies_alone(tmp_path):
+    with pytest.raises(InputError, match="only copies of pseudoautosomal genes"):
+        read_tss(write(tmp_path, gtf(Y), "x.gtf"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ('1\th\texon\t1\t5\t.\t+\t.\tgene_id "A";\n', "neither transcript nor gene lines"),
         (GTF.replace("\t", " "), "line 2: columns are separated by spaces"),
         ("1\th\tgene\n", "line 1: a GTF line has 9 columns"),
+        (gtf(("1", 1, 5, "+", 'gene_id "A; gene_name B')), "line 1: a quote is opened and never closed"),
+        (gtf(("1", "1e3", 5, "+", 'gene_id "A";')), "line 1: start is '1e3'"),
+        (gtf(("1", 0, 5, "+", 'gene_id "A";')), "line 1: start is '0'"),
+        (gtf(("1", 9, 5, "+", 'gene_id "A";')), "line 1: start 8 > end 5"),
+        (gtf(("1", 9, 50, "plus", 'gene_id "A";')), "line 1: the strand is 'plus'"),
     ],
 )
 def test_bad_gtfs(tmp_path, text, message):

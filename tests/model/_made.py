@@ -12,7 +12,16 @@ from tilegrn.model.module import Network
 from tilegrn.model.pairs import Pairs
 
 
-def made(seed: int = 0, n_cells: int = 7, n_tfs: int = 5, n_windows: int = 30, n_genes: int = 11, **choices):
+def made(
+    seed: int = 0,
+    n_cells: int = 7,
+    n_tfs: int = 5,
+    n_windows: int = 30,
+    n_genes: int = 11,
+    open_share: float = 0.3,
+    reach_share: float = 0.3,
+    **choices,
+):
     """Return cells, pairs, a network in double precision, and its configuration."""
     rng = np.random.default_rng(seed)
     config = ModelConfig(
@@ -24,13 +33,13 @@ def made(seed: int = 0, n_cells: int = 7, n_tfs: int = 5, n_windows: int = 30, n
 
     data = CellData(
         tfs=positive((n_cells, n_tfs), 0.5),
-        windows=positive((n_cells, n_windows), 0.3),
+        windows=positive((n_cells, n_windows), open_share),
         components=rng.normal(size=(n_cells, 3)).astype(np.float32),
         depth=rng.normal(size=(n_cells, 2)).astype(np.float32),
         size_factor=rng.uniform(0.5, 2, n_cells).astype(np.float32),
         counts=sparse.csr_matrix(rng.poisson(1.0, (n_cells, n_genes)).astype(np.float32)),
     )
-    distance = positive((n_genes, n_windows), 0.3)
+    distance = positive((n_genes, n_windows), reach_share)
     distance.data = np.floor(distance.data * 50_000) + 1
     binding = positive((n_windows, n_tfs), 0.4)
     binding.sort_indices()

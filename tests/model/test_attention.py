@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tilegrn.model.attention import TokenAttention, pool_tokens  # noqa: E402
+from tilegrn.model.attention import TokenAttention, WindowPool, pool_tokens  # noqa: E402
 
 
 def slow(query, key, value, present, softmax, gain, offset):
@@ -63,7 +63,29 @@ def test_order_of_tokens_does_not_matter():
     present = torch.ones(2, 9).double()
     present[1, 6:] = 0
     order = torch.randperm(9)
-    kv = module.key_value(tokens)
-    before = module(latents, [(kv, present)])
-    torch.testing.assert_close(before, module(latents, [(kv[:, order], present[:, order])]))
-    torch.testing.assert_close(before, module(latents, [(kv[:1], present[:1]), (kv[1:, :6], present[1:, :6])]))
+    before = module(latents, tokens, present)
+    torch.testing.assert_close(before, module(latents, tokens[:, order], present[:, order]))
+    torch.testing.assert_close(before[1:], module(latents[1:], tokens[1:, :6], present[1:, :6]))
+
+
+def test_pooled_windows_equal_a_loop():
+    torch.manual_seed(1)
+    module = WindowPool(16, 5, 2, 0.0, gain=6.0, offset=10.0).double().eval()
+    latents, table = torch.randn(3, 4, 16).double(), torch.randn(9, 16).double()
+    opened = [[0, 4, 8], [], [1, 2, 3, 4, 5]]
+    there = torch.rand(8).double()
+    start = torch.tensor([0, 3, 3])
+    got = module(latents, table, torch.tensor([w for windows in opened for w in windows]), start, there)
+    weights = {k: v.numpy() for k, v in module.state_dict().items()}
+    both = table.numpy() @ weights["said.weight"].T + weights["said.bias"]
+    said = both[:, :5] / (1 + np.exp(-both[:, 5:]))
+    k = 0
+    for c, windows in enumerate(opened):
+        total, n = np.zeros(5), 0.0
+        for w in windows:
+            total, n, k = total + there[k].item() * said[w], n + there[k].item(), k + 1
+        for latent in range(4):
+            x = latents[c, latent]
+            gate = torch.sigmoid(module.pick(module.norm(x))).detach().numpy()
+            read = x + module.out(torch.from_numpy(gate * total * 6.0 / (n + 10.0)))
+            torch.testing.assert_close(got[c, latent], read + module.feed(read))

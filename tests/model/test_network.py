@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -54,13 +54,43 @@ def test_a_subset_of_genes_is_predicted_alike():
     torch.testing.assert_close(some, whole[:, genes])
 
 
-def test_cells_do_not_see_each_other():
-    data, pairs, network, config, _, _ = made()
+@pytest.mark.parametrize("n_open", [9, 10_000])
+def test_cells_do_not_see_each_other(n_open):
+    """Alone, in a batch, permuted, in batches of another size: one prediction, at the density of a 10x cell too."""
+    n_windows = 30 if n_open < 30 else 30_000
+    data, pairs, network, config, _, _ = made(
+        n_windows=n_windows, open_share=n_open / n_windows, reach_share=min(0.3, 90 / n_windows)
+    )
+    assert np.diff(data.windows.indptr).min() >= 0.8 * n_open or n_open < 30
     maker = BatchMaker(data, pairs, config)
+    order = np.random.default_rng(3).permutation(7)
     with torch.no_grad():
         together = network(maker.evaluate(np.arange(7)))
         alone = torch.cat([network(maker.evaluate(np.array([c]))) for c in range(7)])
+        pairs_of = torch.cat([network(maker.evaluate(part)) for part in (order[:2], order[2:5], order[5:])])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(together[order], pairs_of, rtol=1e-4, atol=1e-5)
+
+
+def test_the_state_reads_every_open_window():
+    """Closing any one of 10,000 open windows changes the state: none is left out by a limit."""
+    data, _, network, config, _, _ = made(n_windows=12_000, open_share=0.85, use_cis=False)
+    windows = data.windows[:1]
+    assert windows.nnz > 10_000
+    with torch.no_grad():
+        whole = network.double()(_double(BatchMaker(data, None, config).evaluate(np.array([0]))))
+        for gone in np.random.default_rng(0).choice(windows.nnz, 20, replace=False):
+            rest = windows.copy()
+            rest.data[gone] = 0
+            rest.eliminate_zeros()
+            one = CellData(data.tfs[:1], rest, data.components[:1], data.depth[:1], data.size_factor[:1])
+            other = network(_double(BatchMaker(one, None, config).evaluate(np.array([0]))))
+            assert (whole - other).abs().max() > 1e-9
+
+
+def _double(batch):
+    values = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    return replace(batch, **{k: v.double() for k, v in values.items() if torch.is_tensor(v) and v.is_floating_point()})
 
 
 def test_the_numbering_of_windows_does_not_matter():
@@ -116,7 +146,7 @@ def test_gates_of_one_change_nothing_and_of_zero_take_out():
     data = replace(data, components=prep.components.transform(data.windows, part), part=part)
     maker = BatchMaker(data, pairs, config)
     batch = maker.evaluate(np.arange(7))
-    ones = torch.ones_like(batch.tf_value), torch.ones_like(batch.window_value)
+    ones = torch.ones_like(batch.tf_value), torch.ones_like(batch.open_there)
     with torch.no_grad():
         same = network(gated(batch, prep, config, tf_gate=ones[0], window_gate=ones[1]))
         torch.testing.assert_close(same, network(batch), rtol=1e-4, atol=1e-4)
@@ -127,12 +157,11 @@ def test_gates_of_one_change_nothing_and_of_zero_take_out():
         windows, tfs = windows.tocsr(), tfs.tocsr()
         without = replace(data, tfs=tfs, windows=windows, components=prep.components.transform(windows, part))
         window_gate, tf_gate = ones[1].clone(), ones[0].clone()
-        there = batch.window_token < len(batch.used)
-        window_gate[there & (batch.used[batch.window_token.clamp_max(len(batch.used) - 1)] == w)] = 0
+        window_gate[batch.used[batch.open_window] == w] = 0
         tf_gate[batch.tf_token == tf] = 0
         got = network(gated(batch, prep, config, tf_gate=tf_gate, window_gate=window_gate))
         expected = network(BatchMaker(without, pairs, config).evaluate(np.arange(7)))
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
     gate = ones[1].clone().requires_grad_()
     network(gated(batch, prep, config, tf_gate=ones[0], window_gate=gate)).sum().backward()
-    assert gate.grad[there].abs().min() > 0
+    assert gate.grad.abs().min() > 0

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 import tilegrn as grn
 from tests.tl._ready import sizes_of
 from tilegrn.model.reach import decay_length, fit_decay, squared_correlations
-from tilegrn.tl._inputs import read_source
+from tilegrn.tl._source import read_source
 
 
 def source_of(decay, seed):

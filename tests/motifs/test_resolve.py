@@ -67,6 +67,14 @@ AP1 = ("FOS", "FOSB", "FOSL1", "FOSL2", "JUN", "JUNB", "JUND")
         ("Tcf4", ("TCF4",)),
         ("MA0139.1 CTCF", ("CTCF",)),
         ("MA0139.1_CTCF", ("CTCF",)),
+        ("MA0035.4 MA0035.4.GATA1", ("GATA1",)),
+        ("MA0035.4.GATA1", ("GATA1",)),
+        ("MA0035.4\tGATA1", ("GATA1",)),
+        ("MA0035.GATA1", ("GATA1",)),
+        ("ma0035.4_MA0035.4.GATA1", ("GATA1",)),
+        ("MA0159.1 MA0159.1.RARA::RXRA", ("RARA", "RXRA")),
+        ("MA0159.1.RARA::RXRA", ("RARA", "RXRA")),
+        ("MA0099.3 MA0099.3.FOS::JUN(var.2)", ("FOS", "JUN")),
         ("FOS::JUN", ("FOS", "JUN")),
         ("FOS::JUN(var.2)", ("FOS", "JUN")),
         ("MA0159.1 RARA::RXRA", ("RARA", "RXRA")),
@@ -140,6 +148,33 @@ def test_users_aliases_come_first():
     assert name not in dropped.unresolved
     assert "AP-1" in dropped.tfs
     assert resolve(["x"], HUMAN, aliases={"x": "NOGENE"}).absent == {"x": ("NOGENE",)}
+
+
+def test_names_of_no_known_tf_that_differ_in_case_are_two_genes():
+    assert resolve(["Dl", "dl"], ["Dl", "dl"]).tfs == {"Dl": ("Dl",), "dl": ("dl",)}
+    one = resolve(["Dl", "dl"], ["Dl", "x"])
+    assert one.tfs == {"Dl": ("Dl",)}
+    assert one.absent == {"dl": ("dl",)}
+    none = resolve(["DL"], ["Dl", "dl"])
+    assert none.absent == {"DL": ("DL",)}
+    assert none.ambiguous == [(("DL",), ("Dl", "dl"))]
+    assert resolve(["Dl", "dl"], ["DL"]).ambiguous == [(("Dl", "dl"), ("DL",))]
+    alone = resolve(["dl"], ["Dl", "x"])
+    assert alone.tfs == {"dl": ("Dl",)}
+    assert alone.folded == {"dl": "Dl"}
+
+
+def test_a_known_tf_is_one_gene_in_any_case():
+    found = resolve(["GLI3", "Gli3"], ["Gli3", "x"])
+    assert found.tfs == {"GLI3": ("Gli3",), "Gli3": ("Gli3",)}
+    assert not found.folded
+    assert resolve(["sOx2"], ["SOX2", "Sox2"]).ambiguous == [(("sOx2",), ("SOX2", "Sox2"))]
+
+
+def test_aliases_that_differ_in_case_are_two():
+    found = resolve(["Blub", "bLUB", "BLUB"], ["a", "b"], aliases={"Blub": "a", "bLUB": "b"})
+    assert found.tfs == {"Blub": ("a",), "bLUB": ("b",)}
+    assert found.unresolved == ["BLUB"]
 
 
 def test_no_symbols():

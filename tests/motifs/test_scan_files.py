@@ -264,6 +264,21 @@ def test_chromosome_names(tmp_path, caplog):
         count_hits(path, pd.DataFrame({"chrom": ["1", "chr3"], "start": 0, "end": 9}), MOTIFS)
 
 
+@pytest.mark.parametrize("shared", ["GL456210.1", "chr2_x_random"])
+def test_a_contig_in_common_does_not_hide_other_chromosome_names(tmp_path, shared):
+    path = tmp_path / "genome.fa"
+    renamed = {k.removeprefix("chr").replace("M", "MT"): v for k, v in GENOME.items()}
+    path.write_bytes(fasta_text({**renamed, shared: GENOME["chr1"]}))
+    first = TABLE["chrom"] == "chr1"
+    more = pd.concat([TABLE, TABLE[first].assign(chrom=shared)], ignore_index=True)
+    got = count_hits(path, more, MOTIFS).counts.toarray()
+    np.testing.assert_array_equal(got[: len(TABLE)], expected_counts(TABLE))
+    np.testing.assert_array_equal(got[len(TABLE) :], expected_counts(TABLE[first]))
+    twice = pd.DataFrame({"chrom": ["chrM", "MT"], "start": 0, "end": 9})
+    with pytest.raises(InputError, match=r"one chromosome in two ways, 'chrM' and 'MT'"):
+        count_hits(path, twice, MOTIFS)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

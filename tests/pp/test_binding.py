@@ -118,3 +118,19 @@ def test_mark_tfs(binned, tmp_path):
     assert binned["rna"].var["is_tf"].tolist() == [True, True, False, False, False]
     with pytest.raises(grn.errors.InputError, match="right species"):
         grn.pp.mark_tfs(binned, ["SOX2"])
+
+
+def test_letter_case_that_decides_between_genes_is_said():
+    mdata = small()
+    mdata["rna"].var_names = ["Dl", "dl", "Qx", "G2", "G3"]
+    grn.pp.bin_peaks(mdata, SIZES)
+    with pytest.warns(UserWarning, match=r"'DL' of the motifs for 'Dl', 'dl' of 'rna'.*aliases=") as seen:
+        grn.pp.add_binding(mdata, BINDING.replace({"source_id": {"Ta": "DL", "Tb": "G3"}}))
+    assert seen[0].filename == __file__
+    assert list(mdata.uns["tilegrn"]["binding"]["tfs"]) == ["G3"]
+    with pytest.warns(UserWarning, match=r"1 motif or TF names .*letter case only, e\.g\. 'qX' for 'Qx'"):
+        grn.pp.add_binding(mdata, BINDING.replace({"source_id": {"Ta": "qX", "Tb": "G3"}}))
+    with pytest.warns(UserWarning, match=r"'DL' of the TF list for 'Dl', 'dl' of 'rna'. They are not marked"):
+        grn.pp.mark_tfs(mdata, ["DL", "G3"])
+    with pytest.raises(grn.errors.InputError, match=r"None of the 1 TFs.*'DL'.*'Dl', 'dl'.*apart"):
+        grn.pp.mark_tfs(mdata, ["DL"])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import anndata as ad
+import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
 
 import tilegrn as grn
 from tests._small import small
-from tilegrn._mudata import quiet_update
-from tilegrn._splits import draw_split
+from tilegrn._mudata import no_pull, quiet_update
+from tilegrn._splits import draw_split, split_from_groups
 
 
 def shuffled(drop_rna=(), drop_atac=()):
@@ -71,7 +73,7 @@ def test_split_by_cells_is_seeded_and_sized():
 
 @pytest.mark.parametrize(("n_cells", "test", "val"), [(100, 20, 5), (6968, 1000, 348), (100_000, 5000, 2500)])
 def test_default_split_gives_away_no_more_cells_than_judging_needs(n_cells, test, val):
-    labels = draw_split(n_cells)
+    labels = draw_split([f"c{i}" for i in range(n_cells)])
     assert ((labels == "test").sum(), (labels == "val").sum()) == (test, val)
 
 
@@ -101,3 +103,104 @@ def test_bad_splits(arguments, match):
     with pytest.raises(grn.errors.InputError, match=match):
         grn.pp.split_cells(mdata, **arguments)
     assert "split" not in mdata.obs
+
+
+def test_the_draw_follows_names_not_rows():
+    names = np.array([f"c{i}" for i in range(50)])
+    order = np.random.default_rng(0).permutation(50)
+    by_row = draw_split(names, seed=3)
+    np.testing.assert_array_equal(draw_split(names[order], seed=3), by_row[order])
+    groups = np.array(list("abcde") * 10)
+    by_row = split_from_groups(groups, names, val=0.2, seed=3)
+    np.testing.assert_array_equal(split_from_groups(groups[order], names[order], val=0.2, seed=3), by_row[order])
+
+
+def named(rna, atac, **others):
+    """Cells of these names; the MuData's own columns and obsm repeat them."""
+    parts = {"rna": rna, "atac": atac, **others}
+    adatas = {
+        name: ad.AnnData(
+            np.ones((len(cells), 2), dtype=np.float32),
+            obs=pd.DataFrame({"me": cells}, index=cells),
+            var=pd.DataFrame(index=[f"{name}{i}" for i in range(2)]),
+        )
+        for name, cells in parts.items()
+    }
+    with no_pull():
+        mdata = md.MuData(adatas)
+    mdata.obs["name"] = mdata.obs_names.to_numpy(dtype=object)
+    mdata.obs["kind"] = pd.Categorical(mdata.obs_names)
+    mdata.obsm["emb"] = (
+        mdata.obs_names.str.extract(r"c(\d+)", expand=False).astype(int).to_numpy()[:, None].astype(float)
+    )
+    return mdata
+
+
+def cells(first, last, suffix="-1"):
+    return [f"c{i}{suffix}" for i in range(first, last)]
+
+
+LOST = {
+    "most of both": (
+        cells(0, 400),
+        cells(370, 770),
+        r"Only 30 cells are kept.*'rna' has 400, 'atac' has 400 \(370 of 400",
+    ),
+    "half of the RNA, ATAC raw": (cells(0, 100), cells(50, 5000), r"Only 50 cells.*'rna' has 100, 'atac' has 4950"),
+    "half of the ATAC, RNA raw": (cells(0, 5000), cells(4950, 5050), r"Only 50 cells.*smallest are lost, 50%"),
+    "one of ten samples in another spelling": (
+        cells(0, 400),
+        [*cells(0, 360), *cells(360, 400, "-2")],
+        r"Only 360 cells.*'rna' alone has e\.g\. \['c360-1', .*'atac' alone has e\.g\. \['c360-2', .* 400 of them",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_a_loss_of_cells_is_said(case):
+    rna, atac, message = LOST[case]
+    mdata = named(rna, atac)
+    with pytest.warns(UserWarning, match=message) as seen:
+        grn.pp.intersect_cells(mdata)
+    assert seen[0].filename == __file__
+    assert list(mdata.obs_names) == [c for c in rna if c in set(atac)]
+
+
+def test_a_third_modality_that_takes_cells_is_named():
+    mdata = named(cells(0, 90), cells(0, 90), prot=cells(60, 150))
+    with pytest.warns(UserWarning, match=r"Only 30 cells.*'prot' has 90.*'prot' alone has e\.g\. \['c90-1'"):
+        grn.pp.intersect_cells(mdata)
+
+
+@pytest.mark.parametrize(
+    ("rna", "atac"),
+    [
+        (cells(0, 100), cells(0, 7000)),  # raw barcodes beside filtered cells
+        (cells(0, 7000), cells(0, 100)),
+        (cells(0, 100), cells(15, 115)),  # what quality control of each takes
+        (cells(0, 100), cells(0, 100)),
+    ],
+)
+def test_cells_that_filters_take_are_no_alarm(rna, atac):
+    mdata = named(rna, atac)
+    grn.pp.intersect_cells(mdata)
+    assert mdata.n_obs == len(set(rna) & set(atac))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("stale", [(), ("atac",), ("rna", "atac")])
+def test_annotation_follows_the_cells_by_name(stale, seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    mdata = named(list(rng.permutation(cells(0, 40))), list(rng.permutation(cells(2, 41))))
+    for name in stale:  # sorted another way since the MuData was made
+        mdata.mod[name] = mdata[name][rng.permutation(mdata[name].n_obs)].copy()
+    want = [c for c in mdata["rna"].obs_names if c in set(mdata["atac"].obs_names)]
+    grn.pp.intersect_cells(mdata)
+    grn.io.write_h5mu(tmp_path / "x.h5mu", mdata)
+    for m in (mdata, grn.io.read_h5mu(tmp_path / "x.h5mu")):
+        assert list(m.obs_names) == list(m["rna"].obs_names) == list(m["atac"].obs_names) == want
+        assert list(m.obs["name"]) == list(m.obs["kind"].astype(str)) == list(m["rna"].obs["me"]) == want
+        assert [f"c{int(v)}-1" for v in m.obsm["emb"][:, 0]] == want
+        assert (np.asarray(m.obsmap["rna"]).ravel() == np.arange(1, len(want) + 1)).all()
+    quiet_update(mdata)
+    assert list(mdata.obs["name"]) == want

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 import tilegrn as grn
 from tests._small import SIZES, TSS, small
 from tilegrn._intervals import distance_pairs, sum_or_nearest
+from tilegrn._symbols import match_symbols
+from tilegrn.io._tss import without_y_copies
 
 ANCHORS = ["edge", "center", "end"]
 
@@ -64,14 +67,51 @@ def test_matrix_by_hand(binned):
         grn.pp.tss_distance(binned, TSS, max_distance=6000, decay=1000)
     mat = binned["rna"].varm["tss_distance"]
     assert mat.format == "csr"
-    assert mat.dtype == np.float32
-    row = mat[2].toarray().ravel()  # G1, TSSs at 3000 and 9000 of chr1
-    assert row[0] == pytest.approx(np.exp(-2001 / 1000))
-    assert row[1] == pytest.approx(np.exp(-1001 / 1000))
-    assert row[10] == pytest.approx(np.exp(-1000 / 1000))  # the nearer of the two
+    assert mat.dtype == np.int32
+    row = mat[2].toarray().ravel()  # bp plus one of G1, TSSs at 3000 and 9000 of chr1
+    assert row[[0, 1, 10]].tolist() == [2002, 1002, 1001]  # the nearer of the two
     assert mat[0].nnz == 3  # from 50: windows 0, 1 and the one of the split peak; 10000 is out of reach
     assert mat[4].nnz == 0
-    assert mat[3].toarray().ravel()[13] == 1.0  # G2's TSS lies in the window
+    assert mat[3].toarray().ravel()[13] == 1  # G2's TSS lies in the window
+
+
+def slow_window_tg(mdata, table, max_distance, decay, anchor, multiple):
+    """Every window with a peak against every TSS, one by one."""
+    out = {}
+    windows = grn.get.windows(mdata)
+    for gene, chrom, pos in zip(table["gene"], table["chrom"], table["pos"], strict=True):
+        for name, c, start, end in zip(windows.index, windows["chrom"], windows["start"], windows["end"], strict=True):
+            d = slow_distance(start, end, pos, anchor) if c == chrom else max_distance + 1
+            if d <= max_distance and gene in mdata["rna"].var_names:
+                near, total = out.get((name, gene), (d, 0.0))
+                score = float(np.exp(-d / decay))
+                out[name, gene] = min(near, d), (total + score if multiple == "all" else max(total, score))
+    return out
+
+
+@pytest.mark.parametrize("anchor", ANCHORS)
+@pytest.mark.parametrize("multiple", ["nearest", "all"])
+@pytest.mark.parametrize("decay", [20.0, 25_000.0])
+def test_bp_and_scores_against_a_loop(binned, anchor, multiple, decay):
+    """A short decay loses no pair, and what ``multiple`` sums is no distance."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        grn.pp.tss_distance(binned, TSS, max_distance=9000, decay=decay, anchor=anchor, multiple=multiple)
+    got = grn.get.window_tg(binned)
+    want = slow_window_tg(binned, TSS, 9000, decay, anchor, multiple)
+    keys = list(zip(got["window_id"].astype(str), got["target_id"].astype(str), strict=True))
+    assert sorted(keys) == sorted(want)
+    assert got["distance"].tolist() == [want[k][0] for k in keys]
+    np.testing.assert_allclose(got["distance_score"], [want[k][1] for k in keys], rtol=1e-12)
+
+
+def test_scores_of_an_earlier_version_are_refused(binned):
+    with pytest.warns(UserWarning, match="no TSS"):
+        grn.pp.tss_distance(binned, TSS)
+    rna = binned["rna"]
+    rna.varm["tss_distance"] = rna.varm["tss_distance"].astype(np.float32)
+    with pytest.raises(grn.errors.StaleError, match=r"holds scores.*Run grn\.pp\.tss_distance"):
+        grn.get.window_tg(binned)
 
 
 def test_cut_off_is_inclusive(binned):
@@ -126,3 +166,65 @@ def test_the_record_names_the_table_without_its_folder(binned, tmp_path):
         grn.pp.tss_distance(binned, tmp_path / "mine.bed")
     assert binned.uns["tilegrn"]["tss"]["origin"] == "mine.bed"
     assert len(binned.uns["tilegrn"]["tss"]["sha256"]) == 64
+
+
+def real(name, real_data, sizes):
+    mdata = grn.io.read_h5mu(real_data(f"multiome/{name}.h5mu"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        grn.pp.bin_peaks(mdata, sizes)
+    return mdata
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "other"),
+    [("mouse_cortex_mm10", "mm10", "hg38"), ("sample1_hg38", "hg38", "mm10"), ("pbmc_tiny_hg38", "hg38", "mm10")],
+)
+def test_real_data_are_refused_with_the_other_species(name, own, other, real_data):
+    mdata = real(name, real_data, own)
+    with pytest.raises(
+        grn.errors.InputError, match=rf"'{other}' is of another species.*\(0%\) are.*of {own} spells 9\d%"
+    ):
+        grn.pp.tss_distance(mdata, other)
+    assert "tss_distance" not in mdata["rna"].varm
+    with pytest.raises(grn.errors.InputError, match=rf"is that the assembly of this data|fit {own}"):
+        grn.pp.bin_peaks(mdata, other)
+
+
+@pytest.mark.parametrize(("name", "assembly"), [("mouse_cortex_mm10", "mm10"), ("sample1_hg38", "hg38")])
+def test_tss_that_no_peak_marks_are_said(name, assembly, real_data):
+    mdata = real(name, real_data, assembly)
+    table = grn.io.read_tss(assembly)
+    for shift, said in ((0, False), (-150_000, True)):
+        moved = table.assign(pos=table["pos"] + shift)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            grn.pp.tss_distance(mdata, moved[moved["pos"] >= 0])
+        far = [w for w in seen if "Are peaks and TSSs of one assembly" in str(w.message)]
+        assert len(far) == said
+        assert all(w.filename == __file__ for w in far)
+
+
+def test_pseudoautosomal_copies_are_no_tss_of_the_gene_on_x():
+    table = pd.DataFrame(
+        {
+            "gene": ["PLCXD1", "PLCXD1", "DDX3Y", "Both", "Both", "Both"],
+            "chrom": ["chrX", "chrY", "chrY", "chrX", "chrY", "chr1"],
+            "pos": [5, 5, 9, 1, 2, 3],
+        }
+    )
+    kept = without_y_copies(table)
+    assert list(zip(kept["gene"], kept["chrom"], strict=True))[:2] == [("PLCXD1", "chrX"), ("DDX3Y", "chrY")]
+    assert len(kept) == 5  # a name on many chromosomes is no pseudoautosomal gene
+
+
+def test_identifiers_of_pseudoautosomal_copies_match_with_and_without_version():
+    table = ["ENSG00000182378", "ENSG00000182378_PAR_Y"]
+    assert list(match_symbols(table, ["ENSG00000182378.15_PAR_Y", "ENSG00000182378.15"])) == [1, 0]
+    assert list(match_symbols(table, ["ENSG00000182378"])) == [0, -1]
+
+
+def test_shipped_human_tss_of_pseudoautosomal_genes_lie_on_x():
+    table = without_y_copies(grn.io.read_tss("hg38"))
+    assert set(table.loc[table["gene"].isin(["PLCXD1", "CSF2RA", "SHOX"]), "chrom"]) == {"chrX"}
+    assert set(table.loc[table["gene"].isin(["DDX3Y", "UTY", "SRY"]), "chrom"]) == {"chrY"}

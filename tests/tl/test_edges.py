@@ -16,11 +16,11 @@ from tests.tl._networked import networked, trained  # noqa: E402
 from tilegrn._edges_table import edges as get_edges  # noqa: E402
 from tilegrn.errors import InputError, MissingStepError  # noqa: E402
 from tilegrn.model.gates import gated  # noqa: E402
-from tilegrn.model.grn_model import GRNModel  # noqa: E402
 from tilegrn.tl import _attribution as A  # noqa: E402
 from tilegrn.tl._covariation import conditional_covariation  # noqa: E402
 from tilegrn.tl._edges import edges  # noqa: E402
-from tilegrn.tl._inputs import cell_data, read_source  # noqa: E402
+from tilegrn.tl._inputs import cell_data  # noqa: E402
+from tilegrn.tl._source import read_source  # noqa: E402
 from tilegrn.tl._support import combine, jaccard, ranks  # noqa: E402
 
 
@@ -53,21 +53,6 @@ def test_attributions_add_up_to_the_change_that_prediction_shows():
     assert found.error < 0.01
 
 
-def test_attributions_add_up_where_windows_are_thinned():
-    """The path changes TFs only: accessibility components stay those of all windows, whatever tokens are left."""
-    mdata, model = trained()
-    few = GRNModel(
-        model.vocabulary,
-        dataclasses.replace(model.config, max_windows=2),
-        model.preparation,
-        model.networks,
-        model.record,
-    )
-    data = _data(mdata, few)
-    assert np.diff(data.windows.indptr).mean() > 2
-    assert _explained(few, data).error < 0.01
-
-
 def test_cells_that_need_more_points_get_them():
     mdata, model = trained()
     data, net = _data(mdata, model), model.networks[0]
@@ -91,7 +76,7 @@ def test_cis_attribution_equals_brute_force_integration():
             p.add_(torch.randn_like(p) * 0.5)
     try:
         data = _data(mdata, model, np.arange(6))
-        batch = next(model.batches(data, batch_size=6, every_window=False))
+        batch = next(model.batches(data, batch_size=6))
         side = net.genes()
         exact = A._CisSum(len(model.vocabulary.tfs), len(model.vocabulary.genes))
         A._cis(net, batch, A._detached(side), exact)
@@ -108,7 +93,7 @@ def test_cis_attribution_equals_brute_force_integration():
                     model.preparation,
                     model.config,
                     tf_gate=gate,
-                    window_gate=torch.ones_like(batch.window_value),
+                    window_gate=torch.ones_like(batch.open_there),
                 ),
                 net.context,
                 side.query,
@@ -168,8 +153,7 @@ def test_triplets_add_up_to_edges_and_hold_only_bound_windows_within_reach():
     for row in triplets.iloc[::17].itertuples():
         w = names[str(row.cre)]
         assert bound[genes.get_loc(row.source), w] > 0
-        score = near[genes.get_loc(row.target), w]
-        assert row.distance == pytest.approx(-25_000 * np.log(score), abs=2)
+        assert row.distance == near[genes.get_loc(row.target), w] - 1
 
 
 def test_every_bound_pair_is_an_edge_and_no_other():

@@ -12,8 +12,9 @@ from tests._small import copied  # noqa: E402
 from tests.tl._networked import trained  # noqa: E402
 from tilegrn.errors import InputError  # noqa: E402
 from tilegrn.tl._direct_effects import fit_direct_effects  # noqa: E402
-from tilegrn.tl._inputs import cell_data, read_source  # noqa: E402
+from tilegrn.tl._inputs import cell_data  # noqa: E402
 from tilegrn.tl._perturb import knockout  # noqa: E402
+from tilegrn.tl._source import read_source  # noqa: E402
 
 
 def _rates(mdata, model, like=None):

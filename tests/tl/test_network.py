@@ -209,3 +209,29 @@ def test_activity_is_the_slope_of_a_regression(mdata):
     assert np.mean(r) > 0.05
     with pytest.raises(InputError, match="min_targets"):
         regulons(mdata, truth, min_targets=1000)
+
+
+def test_names_that_differ_in_case_are_two_genes():
+    edges = pd.DataFrame(
+        [("Dl", "Aa", 3.0), ("dl", "Bb", 2.0), ("Cc", "aA", 1.0), ("Cc", "Bb", 0.5)],
+        columns=["source", "target", "score"],
+    )
+    # aA is no target of the truth, so it must not pass for Aa, and 'dl' of the edges not for 'Dl'.
+    truth = pd.DataFrame({"source": ["Dl", "Dl", "CC"], "target": ["BB", "Aa", "Aa"]})
+    found = evaluate_network(edges, truth, targets="truth", min_targets=1, baselines=[])
+    table = found.per_tf.set_index("source")
+    assert list(table.index) == ["Dl", "Cc"]
+    assert table.loc["Cc", "auroc"] == 0.0  # Cc -> Bb is listed, Cc -> Aa is not
+    with pytest.warns(UserWarning, match=r"'DL' of the truth for 'Dl', 'dl' of the data"):
+        few = evaluate_network(edges, truth.replace({"source": {"CC": "DL"}}), min_targets=1, baselines=[])
+    assert few.n_sources == 1
+
+
+def test_tested_pairs_keep_genes_apart_that_differ_in_case():
+    edges = pd.DataFrame({"cre": "chr1:0-1000", "target": ["Dl", "dl", "Xx"], "score": [3.0, 1.0, 2.0]})
+    pairs = pd.DataFrame({"chrom": "chr1", "start": 10, "end": 20, "gene": ["dl", "Dl", "XX"], "regulated": [0, 1, 1]})
+    found = evaluate_links(edges, pairs, mdata=None)
+    assert found.pairs["edges"].tolist() == [1.0, 3.0, 2.0]
+    with pytest.warns(UserWarning, match="'DL' of the tested pairs"):
+        found = evaluate_links(edges, pairs.replace({"gene": {"Dl": "DL"}}), mdata=None)
+    assert found.pairs["edges"].tolist() == [1.0, 0.0, 2.0]

@@ -8,6 +8,7 @@ import warnings
 
 import mudata as md
 import numpy as np
+import pandas as pd
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -18,8 +19,9 @@ from tilegrn._mudata import no_pull  # noqa: E402
 from tilegrn.errors import InputError  # noqa: E402
 from tilegrn.model.guided import N_PARTS  # noqa: E402
 from tilegrn.model.preparation import Preparation  # noqa: E402
-from tilegrn.tl._inputs import cell_data, read_source  # noqa: E402
+from tilegrn.tl._inputs import cell_data  # noqa: E402
 from tilegrn.tl._predict import predict  # noqa: E402
+from tilegrn.tl._source import read_source  # noqa: E402
 from tilegrn.tl._train import train  # noqa: E402
 
 QUICK = {"config": TINY, "progress": False, "accelerator": "cpu"}
@@ -167,7 +169,7 @@ def test_between_batches_modes_and_gradients_are_the_callers(model):
 
 
 @pytest.mark.filterwarnings("ignore:.*no window with a peak")
-def test_another_sample_with_other_peaks_and_genes(model):
+def test_another_sample_with_other_peaks_and_genes():
     other = ready(seed=2)
     keep = [g for g in other["rna"].var_names if g not in {"Gene12", "Tf2"}]
     rename = {f"Gene{i}": f"Novel{i}" for i in range(20, 33)}
@@ -176,10 +178,14 @@ def test_another_sample_with_other_peaks_and_genes(model):
     atac = other["atac"][:, 15:].copy()
     with no_pull():
         other = md.MuData({"rna": rna, "atac": atac})
-    sim = ready(seed=2).uns["simulation"]
-    tss = sim["tss"].assign(gene=[rename.get(g, g) for g in sim["tss"]["gene"]])
+    mdata = ready()
+    tss = mdata.uns["simulation"]["tss"]
+    new = tss[tss["gene"].isin(rename)].assign(gene=lambda t: t["gene"].map(rename))
+    both = pd.concat([tss, new], ignore_index=True)  # one table for both samples
+    grn.pp.tss_distance(mdata, both)
+    model = grn.tl.train(mdata, config=TINY, progress=False, accelerator="cpu")
     grn.pp.bin_peaks(other, sizes_of(ready(seed=2)))
-    grn.pp.tss_distance(other, tss)
+    grn.pp.tss_distance(other, both)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         out = predicted(other, model)
@@ -190,15 +196,29 @@ def test_another_sample_with_other_peaks_and_genes(model):
     assert set(origin.drop(new)) == {"trained"}
 
 
+def test_window_only_genes_do_not_depend_on_the_cells_or_peaks_in_the_call():
+    mdata = ready()
+    model = grn.tl.train(mdata, config=TINY, exclude_chromosomes=["chr2"], progress=False, accelerator="cpu")
+    whole = predicted(mdata, model)
+    windows = mdata["rna"].var["predicted_from"].to_numpy() == "windows"
+    assert windows.sum() > 3
+    for cells in ([3], [40, 2, 77]):
+        with no_pull():
+            few = mdata[mdata.obs_names[cells]].copy()
+        rows = mdata.obs_names.get_indexer(few["rna"].obs_names)
+        got = predicted(few, model)
+        np.testing.assert_allclose(got, whole[rows], rtol=1e-4, atol=1e-6)
+        assert (few["rna"].var["predicted_from"] == mdata["rna"].var["predicted_from"]).all()
+
+
 def test_genes_out_of_reach_are_nan_and_flagged(model):
     mdata = ready()
     rna = mdata["rna"]
     names = list(rna.var_names)
     names[names.index("Gene20")] = "Nowhere"
     rna.var_names = names
-    mat = rna.varm["tss_distance"].tolil()
-    mat[names.index("Nowhere")] = 0
-    rna.varm["tss_distance"] = mat.tocsr()
+    record = mdata.uns["tilegrn"]["tss"]  # its TSS is still that of Gene20: no TSS has its new name
+    assert "Nowhere" not in record["gene"]
     with pytest.warns(UserWarning, match="Nowhere"):
         predict(mdata, model)
     assert np.isnan(rna.layers["predicted"][:, names.index("Nowhere")]).all()

@@ -15,7 +15,8 @@ from tilegrn._metrics import normalised_log1p  # noqa: E402
 from tilegrn.errors import MissingStepError  # noqa: E402
 from tilegrn.model.grn_model import GRNModel  # noqa: E402
 from tilegrn.tl._calibrate import calibrate, factor_of_sums, spread_sums  # noqa: E402
-from tilegrn.tl._inputs import cell_data, read_source  # noqa: E402
+from tilegrn.tl._inputs import cell_data  # noqa: E402
+from tilegrn.tl._source import read_source  # noqa: E402
 
 QUICK = {"config": TINY, "progress": False, "accelerator": "cpu"}
 

@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -16,7 +17,7 @@ torch = pytest.importorskip("torch")
 import tilegrn as grn  # noqa: E402
 from tests.tl._ready import TINY, ready, simulated, sizes_of  # noqa: E402
 from tilegrn._mudata import no_pull  # noqa: E402
-from tilegrn.errors import InputError, MissingStepError  # noqa: E402
+from tilegrn.errors import InputError, MissingStepError, StaleError  # noqa: E402
 from tilegrn.tl._predict import predict  # noqa: E402
 from tilegrn.tl._train import train  # noqa: E402
 
@@ -133,7 +134,7 @@ def test_nothing_is_left_in_the_working_folder(tmp_path, monkeypatch):
 def test_it_learns():
     config = dataclasses.replace(TINY, max_epochs=12, teacher=None)
     history = train(ready(n_cells=200), config=config, progress=False, accelerator="cpu").record["history"][0]
-    assert history["train_loss"][-1] < history["train_loss"][0]
+    assert history["val_loss"][-1] < history["val_loss"][0]
 
 
 @pytest.mark.parametrize("loss", ["nb", "mse"])
@@ -158,6 +159,7 @@ def test_several_samples_train_together():
     a, b = ready(), ready(seed=2)
     with no_pull():
         b = b[:, b.var_names != "Gene9"].copy()
+    grn.pp.tss_distance(b, a.uns["simulation"]["tss"])
     model = train([a, b], **QUICK)
     assert "Gene9" not in model.vocabulary.genes
     assert model.record["n_samples"] == 2
@@ -173,6 +175,113 @@ def test_samples_of_other_windows_are_refused():
     grn.pp.add_binding(b, b.uns["simulation"]["binding"])
     with pytest.raises(InputError, match="bin_peaks"):
         train([a, b], **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"decay": 5_000}, "decay="),
+        ({"max_distance": 500_000}, "max_distance="),
+        ({"anchor": "center"}, "anchor="),
+        ({"multiple": "all"}, "multiple="),
+        ({"tss": "other"}, "TSS tables of hash"),
+    ],
+)
+def test_samples_whose_distances_mean_something_else_are_refused(trained, change, said):
+    """In training together, and where a model meets another sample: in every call that takes both."""
+    a, model = trained
+    b = ready()
+    table = a.uns["simulation"]["tss"]
+    other = {k: v for k, v in change.items() if k != "tss"}
+    grn.pp.tss_distance(b, table.assign(pos=table["pos"] + 7) if "tss" in change else table, **other)
+    with pytest.raises(InputError, match=said):
+        train([a, b], **QUICK)
+    for call in (predict, grn.tl.edges, grn.tl.links):
+        with pytest.raises(InputError, match=said):
+            call(b, model)
+    with pytest.raises(InputError, match=said):
+        grn.tl.knockout(b, model, "Tf1")
+    verdict = grn.tl.compatibility(model, b)
+    assert verdict.verdict == "impossible"
+    assert said in str(verdict)
+
+
+def test_seeds_of_even_splits_must_agree(trained):
+    a, model = trained
+    b = ready()
+    grn.pp.bin_peaks(b, sizes_of(b), seed=1)
+    grn.pp.tss_distance(b, a.uns["simulation"]["tss"])
+    grn.pp.add_binding(b, b.uns["simulation"]["binding"])
+    with pytest.raises(InputError, match=r"drawn with seed 1.*bin_peaks"):
+        train([a, b], **QUICK)
+    with pytest.raises(InputError, match=r"drawn with seed 1.*bin_peaks"):
+        predict(b, model)
+
+
+@pytest.mark.filterwarnings("ignore:.*no window with a peak")
+def test_windows_that_appear_after_distances_were_measured_are_refused():
+    mdata = ready()
+    table = mdata.uns["simulation"]["tss"]
+    whole = mdata["atac"].copy()
+    mdata.mod["atac"] = whole[:, :100].copy()
+    with no_pull():
+        mdata.update()
+    grn.pp.bin_peaks(mdata, sizes_of(mdata))
+    grn.pp.tss_distance(mdata, table)
+    mdata.mod["atac"] = whole
+    with no_pull():
+        mdata.update()
+    grn.pp.bin_peaks(mdata, sizes_of(mdata))
+    grn.pp.add_binding(mdata, mdata.uns["simulation"]["binding"])
+    with pytest.raises(StaleError, match=r"windows with peaks were not there.*Run grn\.pp\.tss_distance"):
+        train(mdata, **QUICK)
+
+
+def test_genes_excluded_by_any_sample_are_held_out():
+    """The second sample alone has a gene's second TSS on the excluded chromosome: it is held out all the same."""
+    a, b = ready(), ready(seed=2)
+    table = a.uns["simulation"]["tss"]
+    extra = table[(table["gene"] == "Gene12")].assign(chrom=lambda t: t["chrom"].map({"chr1": "chr2", "chr2": "chr1"}))
+    both = pd.concat([table, extra], ignore_index=True)
+    for m in (a, b):
+        grn.pp.tss_distance(m, both)
+    record = a.uns["tilegrn"]["tss"]
+    mine = record["gene"] != "Gene12"  # as if the first sample had taken the first TSS only
+    mine |= record["chrom"] == table.loc[table["gene"] == "Gene12", "chrom"].iloc[0]
+    cut = {k: record[k][mine] for k in ("gene", "chrom", "pos", "strand")}
+    a.uns["tilegrn"] = {**a.uns["tilegrn"], "tss": {**record, **cut}}
+    model = train([a, b], exclude_chromosomes=[str(extra["chrom"].iloc[0])], **QUICK)
+    assert "Gene12" not in model.vocabulary.genes
+
+
+def test_the_ranges_of_scale_are_those_that_train_reads(trained):
+    mdata = ready()
+    grn.pp.scale(mdata)
+    model = train(mdata, **QUICK)
+    tfs = list(model.vocabulary.tfs)
+    np.testing.assert_array_equal(model.preparation.tf_max, mdata["rna"].var.loc[tfs, "scale_max"])
+    record = mdata.uns["tilegrn"]["scale"]
+    at = np.searchsorted(record["window"], model.vocabulary.windows)
+    np.testing.assert_array_equal(model.preparation.window_max, record["window_max"][at])
+    plain = trained[1].preparation  # fitted by train itself, in the same way
+    np.testing.assert_array_equal(plain.tf_max, model.preparation.tf_max)
+    mdata["rna"].var["scale_max"] *= 2  # and not fitted anew
+    assert (train(mdata, **QUICK).preparation.tf_max == 2 * plain.tf_max).all()
+
+
+def test_ranges_of_other_cells_counts_or_tfs_are_refused():
+    mdata = ready()
+    grn.pp.scale(mdata)
+    mdata["rna"].layers["counts"] = mdata["rna"].X.copy()
+    with pytest.raises(StaleError, match=r"scaled by the layer 'X', not by 'counts'\. Run grn\.pp\.scale"):
+        train(mdata, layer="counts", **QUICK)
+    grn.pp.mark_tfs(mdata, ["Gene3"])
+    with pytest.raises(StaleError, match=r"1 TFs were marked after.*'Gene3'\. Run grn\.pp\.scale"):
+        train(mdata, **QUICK)
+    grn.pp.scale(mdata)
+    grn.pp.split_cells(mdata, seed=5)
+    with pytest.raises(StaleError, match=r"other training cells.*Run grn\.pp\.scale"):
+        train(mdata, **QUICK)
 
 
 def test_genes_of_excluded_chromosomes_are_predicted_from_their_windows():
@@ -265,7 +374,7 @@ def test_bad_arguments():
         train([], **QUICK)
     with pytest.raises(InputError, match="chr9"):
         train(ready(), exclude_chromosomes=["chr9"], **QUICK)
-    with pytest.raises(InputError, match="no column 'donor'"):
+    with pytest.raises(InputError, match="No obs column 'donor'"):
         train(ready(), sample="donor", **QUICK)
     with pytest.raises(InputError, match="loss"):
         train(ready(), loss="l1", **QUICK)

@@ -30,6 +30,7 @@ __all__ = [
     "is_contig",
     "is_mitochondrial",
     "read_chrom_sizes",
+    "refuse_foreign",
 ]
 
 logger = logging.getLogger(__name__)
@@ -227,6 +228,44 @@ def check_assembly(
         f"ends {int(beyond[i])} bp past {name} ({int(sizes[name])} bp in {label}). {hint}"
     )
     raise InputError(msg)
+
+
+def refuse_foreign(chrom: Iterable[str], end: ArrayLike, sizes: Mapping[str, int], *, what: str = "peak") -> None:
+    """Raise if intervals lie on chromosomes that their assembly lacks and another one has, into which all of them fit.
+
+    One is enough: what was aligned to a mouse genome lies on no ``chr20``.
+
+    Parameters
+    ----------
+    chrom, end
+        Chromosome, with or without ``chr``, and end of each interval.
+    sizes
+        Chromosome lengths; nothing is told unless they are those of a shipped assembly.
+    what
+        The thing checked, for the message.
+
+    Raises
+    ------
+    InputError
+        Naming the chromosomes and the other assembly.
+    """
+    label = identify_assembly(sizes)
+    if not label:
+        return
+    codes, names = pd.factorize(np.asarray(chrom, dtype=object))
+    ends = np.asarray(end, dtype=np.int64)
+    own = {**dict(_shipped(label)), **sizes}
+    foreign = [str(c) for c in names if not is_mitochondrial(str(c)) and _with_chr(str(c)) not in own and c not in own]
+    for other in ASSEMBLIES:
+        strange = list(_alike(other, foreign))
+        if strange and _fits(other, codes, names, ends):
+            n = int(np.isin(np.asarray(names, dtype=object)[codes], strange).sum())
+            msg = (
+                f"{n} of {len(ends)} {what}s lie on {', '.join(strange)}, which {label} does not have; {other} does, "
+                f"and all {what}s fit into it: is that the assembly of this data? Then give '{other}'; else remove "
+                f"these {what}s."
+            )
+            raise InputError(msg)
 
 
 def _fits(assembly: str, codes: np.ndarray, names: Any, ends: np.ndarray) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import io
 import logging
 import os
 import re
@@ -15,15 +14,16 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tilegrn._mudata import no_pull
+from tilegrn._mudata import assembled, copied, fitting_name, no_pull
 from tilegrn.errors import InputError
-from tilegrn.io._h5check import check_file, check_sparse_indices, check_writable
+from tilegrn.io._h5check import check_file, check_sparse_indices
 from tilegrn.io._text import existing_file
+from tilegrn.io._writable import writable
 
 if TYPE_CHECKING:
     from mudata import MuData
 
-__all__ = ["read_10x", "read_h5mu", "write_h5mu", "write_zarr"]
+__all__ = ["read_h5mu", "write_h5mu", "write_zarr"]
 
 logger = logging.getLogger(__name__)
 
@@ -180,11 +180,11 @@ def _checked_target(path: str | Path, *, overwrite: bool) -> Path:
 
 
 def _prepare(target: Path, mdata: MuData) -> MuData:
-    """Check contents and room before anything is written; return the MuData, copied if it is a view."""
+    """Check contents and room before anything is written; return a light copy as it is to be written."""
     if mdata.is_view or any(a.is_view for a in mdata.mod.values()):
-        with no_pull():
-            mdata = mdata.copy()
-    needed = check_writable(mdata) + _backed_bytes(mdata)
+        mdata = copied(mdata)
+    light, needed = writable(mdata)
+    needed += _backed_bytes(mdata)
     _sweep(target)
     free = shutil.disk_usage(target.parent).free
     if free < needed + _SPARE_BYTES:
@@ -193,7 +193,7 @@ def _prepare(target: Path, mdata: MuData) -> MuData:
             "disk."
         )
         raise InputError(msg)
-    return mdata
+    return light
 
 
 def _temporary(target: Path) -> Path:
@@ -303,7 +303,7 @@ def read_h5mu(path: str | Path, *, safe: bool = True) -> MuData:
         check_file(file)
     try:
         with no_pull():
-            mdata = mudata.read_h5mu(file)
+            mdata = mudata.read_h5mu(file) if _index_names_fit(file) else _read_parts(file)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as err:
         if isinstance(err, InputError):
             raise
@@ -314,55 +314,35 @@ def read_h5mu(path: str | Path, *, safe: bool = True) -> MuData:
     return mdata
 
 
-def read_10x(path: str | Path, *, duplicates: Literal["error", "drop"] = "error") -> MuData:
-    """Read the ``filtered_feature_bc_matrix.h5`` of a 10x multiome run, through muon.
+def _index_names_fit(path: Path) -> bool:
+    """Tell whether the global indices are called what mudata 0.3 can read."""
+    import h5py
 
-    Parameters
-    ----------
-    path
-        The file of Cell Ranger ARC.
-    duplicates
-        What to do with gene symbols that occur more than once (a 10x reference holds a few): raise, or drop all genes
-        of such symbols with a warning. They are never renamed, as ``TBCE-1`` would be no gene of any TSS table.
+    def name(group: h5py.Group, axis: str) -> object:
+        frame = group.get(axis)
+        return frame.attrs.get("_index") if frame is not None else None
 
-    Returns
-    -------
-    MuData with the modalities ``rna`` and ``atac``; ``var["interval"]`` is kept.
+    with h5py.File(path, "r") as file:
+        for axis in ("obs", "var"):
+            mine = name(file, axis)
+            common = fitting_name(mine, (name(mod, axis) for mod in file.get("mod", {}).values()))
+            if mine is not None and mine != (common or "_index"):
+                return False
+    return True
 
-    Raises
-    ------
-    InputError
-        The file is missing, is no 10x file, lacks one of the two modalities, or symbols are repeated.
-    """
-    if duplicates not in {"error", "drop"}:
-        msg = f"duplicates is '{duplicates}'; it must be 'error' or 'drop'."
-        raise InputError(msg)
-    file = existing_file(path, "The 10x file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what muon's own imports say about themselves
-        import muon
-    with warnings.catch_warnings(), no_pull():
-        warnings.filterwarnings(
-            "ignore", message=r".*(var_names|Variable names) (are|is) not unique", category=UserWarning
-        )
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):  # muon prints what it adds
-                mdata = muon.read_10x_h5(file, extended=True)
-        except (OSError, ValueError, KeyError) as err:
-            msg = f"'{file}' cannot be read as a 10x h5 file: {err}"
-            raise InputError(msg) from err
-        missing = [m for m in ("rna", "atac") if m not in getattr(mdata, "mod", {})]
-        if missing:
-            msg = f"'{file}' holds no {' and no '.join(missing)} features; a multiome run has genes and peaks."
-            raise InputError(msg)
-        names = mdata["rna"].var_names
-        if not names.is_unique:
-            twice = [str(n) for n in names[names.duplicated()].unique()]
-            text = f"{len(twice)} gene symbols occur more than once in '{file}' ({', '.join(twice[:5])})"
-            if duplicates == "error":
-                msg = f"{text}. Drop them with grn.io.read_10x(path, duplicates='drop')."
-                raise InputError(msg)
-            warnings.warn(f"{text}; these genes are dropped.", UserWarning, stacklevel=2)
-            once = mdata["rna"][:, ~names.duplicated(keep=False)].copy()
-            mdata = type(mdata)({**mdata.mod, "rna": once})
-    return mdata
+
+def _read_parts(path: Path) -> MuData:
+    """Read a file part by part, so that the index names can be mended before mudata puts them together."""
+    import h5py
+    import mudata
+    from anndata.io import read_elem
+
+    slots = ("obsm", "varm", "obsp", "varp", "uns", "obsmap", "varmap")
+    with h5py.File(path, "r") as file:
+        order = [n.decode() if isinstance(n, bytes) else str(n) for n in file["mod"].attrs.get("mod-order", ())]
+        names = order if sorted(order) == sorted(file["mod"]) else list(file["mod"])
+        obs, var = read_elem(file["obs"]), read_elem(file["var"])
+        held = {slot: read_elem(file[slot]) for slot in slots if slot in file}
+        axis = int(file.attrs.get("axis", 0))
+    mods = {name: mudata.read_h5ad(path, name) for name in names}
+    return assembled(mods, obs=obs, var=var, axis=axis, **held)

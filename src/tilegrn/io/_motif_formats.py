@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["PARSERS", "Draft", "fault", "recognise"]
 
+_MEME_MARK = re.compile(r"\s*(MEME\s+version\b|MOTIF\s+\S)", re.IGNORECASE)
+_MEME_HEADER = re.compile(r"MOTIF(?:\s+(?=\S)|(?=\d+\s+width\s*=))(.*)")  # MEME 3 and 4 write 'MOTIF100' from 100 on
+_MEME_STATISTICS = re.compile(r"\s*\b(?:width|sites|nsites|llr|E-value|p-value)\s*=.*$", re.IGNORECASE)
+_ALPHABET = re.compile(r"ALPHABET\s*(?:=\s*|(?=\"))(.+)", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?\.?\d")
+_JASPAR_ID = re.compile(r"[A-Z]{2}\d{4}(?:\.\d+)?")
 _JASPAR_ROW = re.compile(r"^([ACGT])\s*\[?([^\]]*)\]?$", re.IGNORECASE)
 
 
@@ -36,12 +42,15 @@ def fault(where: str, line: int, text: str) -> InputError:
 
 
 def recognise(lines: list[str], where: str) -> str:
-    """Tell the format by its first lines."""
+    """Tell the format by its first lines; a full MEME text has hundreds of lines before its first motif."""
     first = next(i for i, line in enumerate(lines) if line.strip())
     head = lines[first].strip()
-    if head.upper().startswith("MEME VERSION") or any(line.startswith("MOTIF ") for line in lines[:200]):
-        return "meme"
+    if head.startswith("<"):
+        text = f"'{head[:60]}' is HTML or XML. Give the text output of the same run (meme.txt, streme.txt, dreme.txt)."
+        raise fault(where, first + 1, text)
     if not head.startswith(">"):
+        if any(_MEME_MARK.match(line) for line in lines):
+            return "meme"
         text = f"'{head[:60]}' begins no motif. HOMER, JASPAR and PFM files begin with '>', MEME's with 'MEME version'."
         raise fault(where, first + 1, text)
     body = []
@@ -102,25 +111,29 @@ def _homer_header(line: str, where: str, number: int) -> Draft:
 
 
 def _meme(lines: list[str], where: str) -> list[Draft]:
+    """MEME's minimal format, and the text outputs of MEME, STREME and DREME, which hold it between other tables."""
     drafts: list[Draft] = []
     width: int | None = None
     reading = False
     for number, line in enumerate(lines, start=1):
         text = line.strip()
-        if text.upper().startswith("ALPHABET="):
-            alphabet = text.split("=", 1)[1].strip()
-            if alphabet.upper() not in {"ACGT", "DNA"}:
-                raise fault(where, number, f"the alphabet is '{alphabet}'; DNA motifs (ACGT) are needed.")
-        if re.match(r"MOTIF\s+\S", text):
+        _check_alphabet(text, where, number)
+        if text.startswith("SUMMARY OF MOTIFS"):  # tables of sequences, whatever these are called
+            break
+        if header := _MEME_HEADER.match(text):
             _check_width(drafts, width, where)
-            drafts.append(Draft(name=" ".join(text.split()[1:3]), line=number))
+            drafts.append(Draft(name=_meme_name(header[1], where, number), line=number))
             width, reading = None, False
         elif text.lower().startswith("letter-probability matrix"):
             if not drafts:
                 raise fault(where, number, "a matrix before the first 'MOTIF' line.")
+            if drafts[-1].rows:
+                raise fault(
+                    where, number, f"motif '{drafts[-1].name}' has a second matrix; each needs its 'MOTIF' line."
+                )
             width = _stated_width(text, where, number)
             reading = True
-        elif reading and re.match(r"[-+.\d]", text):
+        elif reading and _NUMBER.match(text):
             cells = text.split()
             if len(cells) != 4:
                 raise fault(
@@ -132,6 +145,32 @@ def _meme(lines: list[str], where: str) -> list[Draft]:
             reading = False
     _check_width(drafts, width, where)
     return drafts
+
+
+def _meme_name(text: str, where: str, number: int) -> str:
+    """Return identifier and alternate name, without what MEME's text says of the motif behind them."""
+    words = _MEME_STATISTICS.sub("", text).split()[:2]
+    if not words:
+        raise fault(where, number, "the motif has no name. Write 'MOTIF identifier name'.")
+    return _joined(words)
+
+
+def _joined(words: list[str]) -> str:
+    """Join identifier and name as ``MA0035.4 GATA1``; newer JASPAR files spell the second ``MA0035.4.GATA1``."""
+    if len(words) == 2 and _JASPAR_ID.fullmatch(words[0]):
+        name = re.fullmatch(rf"{re.escape(words[0])}(?:\.\d+)?[._](\S+)", words[1])
+        words = [words[0], name[1]] if name else words
+    return " ".join(words)
+
+
+def _check_alphabet(text: str, where: str, number: int) -> None:
+    stated = _ALPHABET.match(text)
+    if stated is None:
+        return
+    alphabet = stated[1].strip().strip('"')
+    like = re.search(r"(\w+)-LIKE$", stated[1], re.IGNORECASE)
+    if (like[1] if like else alphabet).upper() not in {"ACGT", "DNA"}:
+        raise fault(where, number, f"the alphabet is '{alphabet}'; DNA motifs (ACGT) are needed.")
 
 
 def _stated_width(text: str, where: str, number: int) -> int | None:
@@ -157,7 +196,7 @@ def _four_rows(lines: list[str], where: str) -> list[Draft]:
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if text.startswith(">"):
-            name = " ".join(text[1:].split())
+            name = _joined(text[1:].split())
             if not name:
                 raise fault(where, number, "the motif has no name.")
             drafts.append(Draft(name=name, line=number, counts=True))

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tilegrn.errors import InputError
+from tilegrn.io._chroms import other_name, pair_chroms
 from tilegrn.io._genome import is_contig, is_mitochondrial
 
 if TYPE_CHECKING:
@@ -135,9 +136,9 @@ def match_chroms(
 ) -> dict[str, str]:
     """Find the assembly's name of each chromosome name.
 
-    Names that are there are kept. If none is, but all of them are once ``chr`` is put before them or taken away
-    (contigs aside), that mapping is taken and logged. Rows on contigs, on the mitochondrial genome and on chromosomes
-    that are absent are counted in a warning.
+    Names that are there are kept. If no main chromosome is, but all of them are once ``chr`` is put before them or
+    taken away, that mapping is taken and logged, whatever the contigs are called; ``chrM`` and ``MT`` are one. Rows on
+    contigs, on the mitochondrial genome and on chromosomes that are absent are counted in a warning.
 
     Parameters
     ----------
@@ -149,7 +150,8 @@ def match_chroms(
         What a row is, for the messages.
     max_absent
         Share of rows on absent chromosomes beyond which the assembly is taken for the wrong one. ``None``: no limit and
-        no warnings, only a log line (for TSS tables, which are wider than the data).
+        no warnings, only a log line (for TSS tables, which are wider than the data), and ``chr`` is put or taken even
+        if some chromosomes are absent then.
     assembly
         Name for the messages.
 
@@ -168,18 +170,20 @@ def match_chroms(
     total = int(counts.sum())
     label = assembly or "the chromosome sizes"
     known = set(sizes)
-    mapping = {c: c for c in names if c in known}
-    if not mapping and names:
-        toggled = {c: _toggle(c, known) for c in names}
-        if all(t is not None or is_contig(c) for c, t in toggled.items()) and any(toggled.values()):
-            mapping = {c: t for c, t in toggled.items() if t is not None}
-            example = next(iter(mapping.items()))
-            logger.info(
-                "Chromosomes are named '%s' in the %ss and '%s' in %s; mapped.", example[0], what, example[1], label
-            )
+    mapping = pair_chroms(names, known, what, total=max_absent is not None)
+    renamed = [c for c in mapping if mapping[c] != c]
+    if renamed:
+        logger.info(
+            "Chromosomes are named '%s' in the %ss and '%s' in %s; mapped.",
+            renamed[0],
+            what,
+            mapping[renamed[0]],
+            label,
+        )
     absent = [c for c in names if c not in mapping]
     n_absent = sum(int(counts[c]) for c in absent)
     if max_absent is None:
+        _refuse_misspelt([c for c in absent if other_name(c, known)], counts, known, what, label)
         if absent:
             logger.info(
                 "%d of %d %s rows lie on %d chromosomes unknown to %s.", n_absent, total, what, len(absent), label
@@ -201,20 +205,13 @@ def match_chroms(
     return mapping
 
 
-def _toggle(chrom: str, known: Collection[str]) -> str | None:
-    bare = chrom[3:] if chrom.startswith("chr") else chrom
-    options = [bare] if chrom.startswith("chr") else [f"chr{bare}"]
-    if is_mitochondrial(chrom):
-        options += ["chrM", "MT", "chrMT", "M"]
-    return next((o for o in options if o in known), None)
-
-
 def _refuse_misspelt(absent: list[str], counts: Any, known: Collection[str], what: str, label: str) -> None:
     lower = {k.lower(): k for k in known}
     for chrom in absent:
-        if is_contig(chrom) or _CANONICAL.fullmatch(chrom):
+        near = None if is_contig(chrom) else other_name(chrom, known)
+        if near is None and (is_contig(chrom) or _CANONICAL.fullmatch(chrom)):
             continue
-        near = _toggle(chrom, known) or lower.get(chrom.lower())
+        near = near or lower.get(chrom.lower())
         if near is None:
             close = difflib.get_close_matches(chrom.lower(), lower, n=1, cutoff=0.6)
             near = lower[close[0]] if close else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import zlib
 from pathlib import Path
@@ -67,7 +68,9 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
 
 def data_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield number (from 1) and text of the lines that hold data, without comments, track and browser lines."""
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines(), which also breaks at form feeds and other marks that descriptions may hold.
+    for number, ended in enumerate(io.StringIO(text, newline=None), start=1):
+        line = ended.rstrip("\n")
         if line.strip() and not _SKIP.match(line):
             yield number, line
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import tempfile
-import warnings
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ import pandas as pd
 
 from tilegrn.errors import InputError
 from tilegrn.io._genome import ASSEMBLIES, assembly_name
+from tilegrn.io._gtf import read_gtf
 from tilegrn.io._text import data_lines, existing_file, read_text, split_tabs
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["TSS_TABLES", "read_tss"]
+__all__ = ["TSS_TABLES", "read_tss", "without_y_copies"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +36,6 @@ _START_SPELLINGS = ("start", "chromstart", "gene_start", "txstart")
 _END_SPELLINGS = ("end", "chromend", "gene_end", "txend")
 _HEADER_STARTS = frozenset(_START_SPELLINGS + _POS_SPELLINGS)
 _ENSEMBL = re.compile(r"(ENS[A-Z]*[GT][0-9]{11})\.[0-9]+(_PAR_Y)?")
-_FEATURE = re.compile(r"^[^\t]*\t[^\t]*\t(?:gene|transcript)\t", re.IGNORECASE)
 _NO_NAME = frozenset({"", ".", "nan", "None"})
 
 
@@ -51,13 +49,16 @@ def read_tss(source: str | Path | pd.DataFrame | Any, *, gene_key: str = "gene_n
         - the path of a BED file with the gene name in column 4 (plain or gzip): rows of 1 bp are the TSS itself; wider
           rows are genes, whose TSS is ``start`` on the ``+`` and ``end - 1`` on the ``-`` strand (column 6); rows of
           0 bp (``start == end``, as in the notebook's table) are read as ``start``;
-        - the path of a GTF file: the starts of its transcripts, or of its genes if it lists no transcripts;
+        - the path of a GTF file: the starts of its transcripts, and of the genes it lists no transcript of. Those
+          without a strand (``.``, ``?``), hence without a known TSS, and those without any name are left out with a
+          warning; so are, logged, pseudoautosomal copies on chrY (``_PAR_Y``) of genes that chrX has by the same name,
+          as references mask them;
         - a DataFrame with gene, chromosome and either a TSS column (``pos``, ``tss``; 0-based) or ``start`` and ``end``
           (0-based, half-open, read as BED rows), in the usual spellings;
         - a PyRanges object, as such a DataFrame.
     gene_key
-        Which GTF attribute names the gene, ``"gene_name"`` or ``"gene_id"``; where ``gene_name`` is missing,
-        ``gene_id`` is used. Ensembl versions (``ENSG00000139618.19``) are cut off.
+        Which GTF attribute names the gene, ``"gene_name"`` or ``"gene_id"``; where ``gene_name`` is missing or empty,
+        ``gene_id`` is used. Ensembl versions (``ENSG00000139618.19``) are cut off; ``_PAR_Y`` of an identifier stays.
 
     Returns
     -------
@@ -207,7 +208,9 @@ def _tss_rows(
 
 def _strands(strand: Sequence[Any], places: Sequence[str]) -> NDArray[np.object_]:
     out = pd.Series(list(strand), dtype=object)
-    out = out.where(out.notna(), ".").replace({"": ".", "*": ".", "NA": ".", 1: "+", -1: "-", "1": "+", "-1": "-"})
+    out = out.where(out.notna(), ".").replace(
+        {"": ".", "*": ".", "?": ".", "NA": ".", 1: "+", -1: "-", "1": "+", "-1": "-"}
+    )
     wrong = np.flatnonzero(~out.isin(["+", "-", "."]).to_numpy())
     if len(wrong):
         i = int(wrong[0])
@@ -257,34 +260,33 @@ def _without_version(genes: pd.Series) -> pd.Series:
 
 
 def _from_gtf(text: str, path: Path, gene_key: str) -> pd.DataFrame:
-    """Read the transcript (or gene) lines of a GTF with pyranges."""
-    kept = []
-    for number, line in data_lines(text):
-        if line.count("\t") < 8:
-            split_tabs(line, number, path, 9)
-            msg = f"'{path}', line {number}: a GTF line has 9 columns separated by tabs: '{line.strip()[:60]}'."
-            raise InputError(msg)
-        if _FEATURE.match(line):
-            kept.append(line)
-    if not kept:
-        msg = f"'{path}' has neither transcript nor gene lines, so it names no TSS. Give the full GTF or a BED file."
-        raise InputError(msg)
-    with tempfile.TemporaryDirectory(prefix="tilegrn-") as folder:
-        # Only the lines wanted: pyranges parses every attribute, and exons are nine tenths of a GTF.
-        lean = Path(folder) / "tss.gtf"
-        lean.write_text("\n".join(kept) + "\n", encoding="utf-8")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning, module=r"pyranges")
-            warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-            warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(pyranges|pkg_resources)")
-            import pyranges
+    _check_gene_key(gene_key)
+    rows = read_gtf(text, path, gene_key)
+    places = [f"'{path}', line {row.line}" for row in rows]
+    start, end = (np.array([getattr(row, side) for row in rows], dtype=np.int64) for side in ("start", "end"))
+    table = _tss_rows([r.gene for r in rows], [r.chrom for r in rows], start, end, [r.strand for r in rows], places)
+    return without_y_copies(table)
 
-            try:
-                frame = pyranges.read_gtf(str(lean), as_df=True)
-            except (ValueError, IndexError, KeyError, TypeError) as err:
-                msg = f"'{path}' cannot be read as GTF: {err}"
-                raise InputError(msg) from err
-    return _from_frame(frame, gene_key, where=f"'{path}', record")
+
+def without_y_copies(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the chrY rows of genes that lie on chrX and chrY alone: the copies in the pseudoautosomal regions.
+
+    References mask these regions on chrY, so what is measured is the gene on chrX.
+    """
+    bare = table["chrom"].astype(str).str.removeprefix("chr")
+    on_x, on_y = bare == "X", bare == "Y"
+    both = set(table["gene"][on_x]) & set(table["gene"][on_y]) - set(table["gene"][~on_x & ~on_y])
+    copies = on_y & table["gene"].isin(both)
+    if not copies.any():
+        return table
+    logger.info("%d TSSs on chrY of %d genes that lie on chrX as well left out", int(copies.sum()), len(both))
+    return table.loc[~copies].reset_index(drop=True)
+
+
+def _check_gene_key(gene_key: str) -> None:
+    if gene_key not in {"gene_name", "gene_id"}:
+        msg = f"gene_key is '{gene_key}'; it must be 'gene_name' or 'gene_id'."
+        raise InputError(msg)
 
 
 def _column(frame: pd.DataFrame, spellings: Sequence[str]) -> str | None:
@@ -292,10 +294,12 @@ def _column(frame: pd.DataFrame, spellings: Sequence[str]) -> str | None:
     return next((lower[s] for s in spellings if s in lower), None)
 
 
+def _nameless(names: pd.Series) -> pd.Series:
+    return names.isna() | names.astype(str).str.strip().isin(_NO_NAME)
+
+
 def _from_frame(frame: pd.DataFrame, gene_key: str, where: str = "TSS table, row") -> pd.DataFrame:
-    if gene_key not in {"gene_name", "gene_id"}:
-        msg = f"gene_key is '{gene_key}'; it must be 'gene_name' or 'gene_id'."
-        raise InputError(msg)
+    _check_gene_key(gene_key)
     feature = _column(frame, ("feature",))
     if feature is not None:
         kind = frame[feature].astype(str).str.lower()
@@ -315,7 +319,16 @@ def _from_frame(frame: pd.DataFrame, gene_key: str, where: str = "TSS table, row
     gene = frame[gene_col].astype(object)
     id_col = _column(frame, ("gene_id",))
     if id_col is not None:
-        gene = gene.where(gene.notna() & (gene != ""), frame[id_col].astype(object))
+        ids = frame[id_col].astype(object)
+        gene = gene.where(~_nameless(gene), ids)
+        copies = ids.astype(str).str.contains("_PAR_Y", regex=False) & ~gene.astype(str).str.contains(
+            "_PAR_Y", regex=False
+        )
+        if copies.any():
+            logger.info("%d rows of chrY that chrX has as well (_PAR_Y) left out", int(copies.sum()))
+            keep = ~copies.to_numpy()
+            frame, gene = frame[keep], gene[keep]
+            places = [p for p, kept in zip(places, keep, strict=True) if kept]
     strand_col = _column(frame, ("strand",))
     strand = list(frame[strand_col].astype(object)) if strand_col is not None else ["."] * len(frame)
     genes, chroms = list(gene), list(frame[chrom_col].astype(object))

@@ -1,4 +1,4 @@
-"""Attention from a cell's latents to its tokens that keeps counts, and ordinary blocks between latents."""
+"""How the latents of a cell read its TFs and its open windows, and ordinary blocks between latents."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["LatentBlock", "TokenAttention", "pool_tokens"]
+__all__ = ["LatentBlock", "TokenAttention", "WindowPool", "pool_tokens"]
 
 
 def pool_tokens(
@@ -61,29 +61,67 @@ class TokenAttention(nn.Module):
         self.feed = _FeedForward(width, ffn_factor, dropout)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, latents: Tensor, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
+    def forward(self, latents: Tensor, tokens: Tensor, present: Tensor) -> Tensor:
         """Read tokens.
 
         Parameters
         ----------
         latents
             Cells x latents x width.
-        parts
-            For consecutive groups of the cells: keys and values of their tokens as made by :attr:`key_value` (cells x
-            tokens x 2 width), and how much each token is there (cells x tokens). Groups of cells with similar numbers
-            of tokens waste little on padding.
+        tokens
+            Cells x tokens x width.
+        present
+            Cells x tokens: how much each token is there.
         """
         cells, n, width = latents.shape
         query = self.query(self.norm(latents)).view(cells, n, self.n_heads, -1).transpose(1, 2)
-        reads, first = [], 0
-        for key_value, present in parts:
-            size, tokens = present.shape
-            k, v = key_value.view(size, tokens, 2, self.n_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-            q = query[first : first + size]
-            reads.append(pool_tokens(q, k, v, present, softmax=self.softmax, gain=self.gain, offset=self.offset))
-            first += size
-        read = torch.cat(reads).transpose(1, 2).reshape(cells, n, width)
-        latents = latents + self.drop(self.out(read))
+        k, v = self.key_value(tokens).view(cells, tokens.shape[1], 2, self.n_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        read = pool_tokens(query, k, v, present, softmax=self.softmax, gain=self.gain, offset=self.offset)
+        latents = latents + self.drop(self.out(read.transpose(1, 2).reshape(cells, n, width)))
+        fed: Tensor = self.feed(latents)
+        return latents + fed
+
+
+class WindowPool(nn.Module):
+    """Latents read all open windows of their cell.
+
+    What a window says does not depend on the cell, so that one sum over the open windows serves all latents: a table of
+    windows times the list of open ones, exact at any number of them. Each latent then picks from the sum by gates of
+    its own. The sum is scaled as in :func:`pool_tokens`.
+    """
+
+    def __init__(self, width: int, pooled: int, ffn_factor: int, dropout: float, *, gain: float, offset: float) -> None:
+        super().__init__()
+        self.gain = gain
+        self.offset = offset
+        self.norm = nn.LayerNorm(width)
+        self.said = nn.Linear(width, 2 * pooled)
+        self.pick = nn.Linear(width, pooled)
+        self.out = nn.Linear(pooled, width)
+        self.feed = _FeedForward(width, ffn_factor, dropout)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, latents: Tensor, table: Tensor, window: Tensor, start: Tensor, there: Tensor) -> Tensor:
+        """Read windows.
+
+        Parameters
+        ----------
+        latents
+            Cells x latents x width.
+        table
+            Windows x width.
+        window, there
+            Row of ``table``, and how much the window is there, of every open window, cell after cell.
+        start
+            Where each cell's open windows begin.
+        """
+        value, gate = self.said(table).chunk(2, dim=1)
+        said = value * torch.sigmoid(gate)
+        total = F.embedding_bag(window, said, start, mode="sum", per_sample_weights=there)
+        n = F.embedding_bag(window, said.new_ones(len(said), 1), start, mode="sum", per_sample_weights=there)
+        pooled = total * (self.gain / (n + self.offset))
+        picked = torch.sigmoid(self.pick(self.norm(latents))) * pooled[:, None]
+        latents = latents + self.drop(self.out(picked))
         fed: Tensor = self.feed(latents)
         return latents + fed
 

@@ -1,8 +1,8 @@
 """Cells as the model reads them, and batches of them.
 
-A batch holds token numbers, not token vectors: which TFs a cell expresses and which windows are open in it, padded to
-the longest cell of the batch, with a table of the windows that occur. Work per batch grows with open windows and genes,
-never with all windows of the genome.
+A batch holds numbers, not vectors: which TFs a cell expresses, padded to the longest cell of the batch, and a list of
+all windows that are open in its cells, with a table of those that occur. Nothing in it depends on which cells stand
+beside each other.
 """
 
 from __future__ import annotations
@@ -85,8 +85,9 @@ class Batch:
         Cells x tokens: TF number (number of TFs = padding) and scaled expression.
     used
         Numbers of the windows that occur.
-    window_token, window_value
-        Cells x tokens: position in ``used`` (its length = padding) and scaled accessibility.
+    open_start, open_window, open_there
+        Every open window that the state of the cells reads, cell after cell: where each cell begins, position in
+        ``used``, and how much the window is there (1, or less where it is gated, see :mod:`tilegrn.model.gates`).
     tf_dense
         Cells x TFs, scaled expression with hidden TFs at 0.
     hidden
@@ -105,19 +106,17 @@ class Batch:
         Per pair: position among the open windows above, gene, bp.
     cells
         Rows of the cells in their :class:`CellData`.
-    groups
-        First and last cell (exclusive) of runs of cells, and the longest of their window tokens.
-    tf_present, window_present
-        Cells x tokens: how much each token is there, when it is not simply all there (see
-        :mod:`tilegrn.model.gates`).
+    tf_present
+        Cells x tokens: how much each TF is there, when it is not simply all there (see :mod:`tilegrn.model.gates`).
     """
 
     cells: Tensor
     tf_token: Tensor
     tf_value: Tensor
     used: Tensor
-    window_token: Tensor
-    window_value: Tensor
+    open_start: Tensor
+    open_window: Tensor
+    open_there: Tensor
     tf_dense: Tensor
     hidden: Tensor
     components: Tensor
@@ -131,9 +130,7 @@ class Batch:
     pair_open: Tensor
     pair_gene: Tensor
     pair_distance: Tensor
-    groups: tuple[tuple[int, int, int], ...]
     tf_present: Tensor | None = None
-    window_present: Tensor | None = None
     part: Tensor | None = None
 
     def only(self, genes: Tensor, n_genes: int) -> Batch:
@@ -225,30 +222,30 @@ class BatchMaker:
         if self.donors is not None:
             other = self.donors[cells, rng.integers(0, self.donors.shape[1], len(cells))]
             read = np.where(rng.random(len(cells)) < cfg.window_swap, other, cells)
-        # Sorted by the number of tokens to come, so that runs of cells waste little on padding.
-        left = (1 - rate) * np.diff(self.data.windows.indptr)[cells if read is None else read]
-        order = np.argsort(left, kind="stable")
-        cells, rate, read = cells[order], rate[order], None if read is None else read[order]
-        return self._make(cells, hidden, cfg.max_train_windows, rng, rate, read)
+        return self._make(cells, hidden, rng, rate, read)
 
     def evaluate(self, cells: NDArray[np.int64]) -> Batch:
-        """Make a batch without noise.
-
-        Cells with more open windows than the limit are thinned by a draw that depends on the batch alone.
-        """
+        """Make a batch without noise: every open window, every pair."""
         mask = np.zeros((len(cells), self.data.tfs.shape[1]), dtype=bool)
-        return self._make(cells, mask, self.config.max_windows, np.random.default_rng(0), None)
+        return self._make(cells, mask, None, None)
 
     def _make(
         self,
         cells: NDArray[np.int64],
         hidden: NDArray[np.bool_],
-        limit: int,
-        rng: np.random.Generator,
+        rng: np.random.Generator | None,
         drop: NDArray[np.float64] | None,
         read: NDArray[np.int64] | None = None,
     ) -> Batch:
-        """Make a batch; ``read`` are the cells whose windows the latents of each cell read (their own by default)."""
+        """Make a batch.
+
+        Parameters
+        ----------
+        rng, drop
+            Source of chance and share of windows dropped in each cell, in training.
+        read
+            Cells whose windows the state of each cell reads; their own by default.
+        """
         data, cfg = self.data, self.config
         read = cells if read is None else read
         tfs = data.tfs[cells]
@@ -259,21 +256,19 @@ class BatchMaker:
         row, token = np.nonzero(dense)
         tf_token, tf_value = _pad(row, token, dense[row, token], len(cells), dense.shape[1])
 
-        windows = data.windows[read]
-        row, token, value = _entries(windows)
-        keep = _thin(row, windows.indptr.astype(np.int64), limit, rng, drop)
-        if not cfg.use_windows:
-            keep = np.zeros_like(keep)
+        row, token, value = _entries(data.windows[read])
+        keep = np.full(len(row), cfg.use_windows)
+        if rng is not None and drop is not None:
+            keep &= rng.random(len(row)) >= drop[row]
         used, place = np.unique(token[keep], return_inverse=True)
-        window_token, window_value = _pad(row[keep], place, value[keep], len(cells), len(used))
+        n_open = np.bincount(row[keep], minlength=len(cells))
 
         if self.pairs is not None and cfg.use_windows:
             own = (row, token, value) if read is cells else _entries(data.windows[cells])
-            opened = read_pairs(*own, self.pairs, self.split, None if drop is None else cfg.max_train_pairs, rng)
+            opened = read_pairs(*own, self.pairs, self.split, cfg.max_train_pairs, rng)
         else:
             opened = no_pairs()
         cis_used, cis_window = np.unique(opened.window, return_inverse=True)
-        groups = _groups(np.bincount(row[keep], minlength=len(cells)))
         counts = None if data.counts is None else torch.from_numpy(data.counts[cells].toarray())
         t = torch.from_numpy
         return Batch(
@@ -281,8 +276,9 @@ class BatchMaker:
             tf_token=t(tf_token),
             tf_value=t(tf_value),
             used=t(used.astype(np.int64)),
-            window_token=t(window_token),
-            window_value=t(window_value),
+            open_start=t(np.cumsum(n_open) - n_open),
+            open_window=t(place.astype(np.int64)),
+            open_there=torch.ones(len(place)),
             tf_dense=t(dense),
             hidden=t(hidden),
             components=t(data.components[read] * np.float32(cfg.use_components and cfg.use_windows)),
@@ -296,7 +292,6 @@ class BatchMaker:
             pair_open=t(opened.open),
             pair_gene=t(opened.gene),
             pair_distance=t(opened.distance),
-            groups=groups,
             part=None if data.part is None else t(data.part[read]),
         )
 
@@ -307,14 +302,6 @@ def _entries(
     """List open windows: row, window, accessibility."""
     row = np.repeat(np.arange(windows.shape[0]), np.diff(windows.indptr))
     return row, windows.indices.astype(np.int64), windows.data
-
-
-def _groups(n: NDArray[np.int64], n_groups: int = 4, least: int = 8) -> tuple[tuple[int, int, int], ...]:
-    """Cut cells into runs: first, last (exclusive), longest."""
-    size = max(least, -(-len(n) // n_groups))
-    return tuple(
-        (i, min(i + size, len(n)), max(1, int(n[i : i + size].max(initial=0)))) for i in range(0, len(n), size)
-    )
 
 
 def all_open(windows: NDArray[np.int64], pairs: Pairs, tf_level: Tensor) -> tuple[Batch, NDArray[np.int64]]:
@@ -337,8 +324,9 @@ def all_open(windows: NDArray[np.int64], pairs: Pairs, tf_level: Tensor) -> tupl
         tf_token=none,
         tf_value=empty,
         used=none[0],
-        window_token=none,
-        window_value=empty,
+        open_start=torch.zeros(1, dtype=torch.int64),
+        open_window=none[0],
+        open_there=empty[0],
         tf_dense=tf_level,
         hidden=torch.zeros_like(tf_level, dtype=torch.bool),
         components=empty,
@@ -352,27 +340,8 @@ def all_open(windows: NDArray[np.int64], pairs: Pairs, tf_level: Tensor) -> tupl
         pair_open=t(position),
         pair_gene=t(pairs.gene[pair]),
         pair_distance=t(pairs.distance[pair]),
-        groups=((0, 1, 1),),
     )
     return batch, pair
-
-
-def _thin(
-    row: NDArray[np.int64],
-    start: NDArray[np.int64],
-    limit: int,
-    rng: np.random.Generator,
-    drop: NDArray[np.float64] | None,
-) -> NDArray[np.bool_]:
-    """Tell which tokens stay: a random share per cell, and at most ``limit`` per cell."""
-    draw = rng.random(len(row)) if drop is not None or (np.diff(start) > limit).any() else np.zeros(len(row))
-    keep = np.ones(len(row), dtype=bool) if drop is None else draw >= drop[row]
-    kept = np.bincount(row[keep], minlength=len(start) - 1)
-    for cell in np.flatnonzero(kept > limit):
-        inside = np.flatnonzero(keep[start[cell] : start[cell + 1]]) + start[cell]
-        order = np.argsort(draw[inside], kind="stable")
-        keep[inside[order[limit:]]] = False
-    return keep
 
 
 def _pad(

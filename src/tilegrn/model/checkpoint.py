@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "read_folder", "write_folder"]
 
-FORMAT = 1
-"""Number of the layout; files of a newer one are refused."""
+FORMAT = 2
+"""Number of the layout; files of another one are refused."""
 
 _TEXT, _ARRAYS, _MANIFEST = "model.json", "arrays.safetensors", "manifest.json"
 
@@ -85,6 +85,9 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[n
     listed = _json(manifest)
     if int(listed.get("format", 0)) > FORMAT:
         msg = f"'{source}' has model format {listed['format']}, newer than {FORMAT}; upgrade tilegrn to read it."
+        raise InputError(msg)
+    if int(listed.get("format", 0)) < FORMAT:
+        msg = f"'{source}' was saved by an earlier tilegrn (model format {listed.get('format')}); train it again."
         raise InputError(msg)
     sums = listed.get("sha256", {})
     for name in (_TEXT, _ARRAYS):

@@ -55,7 +55,10 @@ class ModelConfig:
         Axes of expression (at most one per 20 training cells) whose ridge regression on windows adds a component to
         each cell, where windows tell anything of them (0 for none), and the penalty of the ridge.
     attention, token_gain, token_offset
-        ``"sigmoid"`` sums over n tokens, times gain / (n + offset), and so keeps counts; ``"softmax"`` averages.
+        How TFs are read: ``"sigmoid"`` sums over n of them, times gain / (n + offset), and so keeps counts;
+        ``"softmax"`` averages. Windows are always summed, with the same gain and offset.
+    pooled
+        Numbers per window that are summed over the open windows of a cell.
     use_tfs, use_windows, use_components, use_binding, use_distance, use_cis
         Switches of the parts, for ablations.
     cis_lengths
@@ -79,8 +82,6 @@ class ModelConfig:
         Share of the cells of a training step that read the windows of another training cell, drawn from so many whose
         expression the teacher finds most alike; the cis head and the targets stay the cell's own. In cells of one state
         the noise of RNA and of ATAC is independent, so each pair is one more example. Needs a teacher.
-    max_train_windows, max_windows
-        Open windows read per cell in training and in evaluation.
     max_train_pairs, near
         Window-gene pairs per step of the cis head, two thirds of them within ``near`` bp.
     n_masks
@@ -104,6 +105,7 @@ class ModelConfig:
     attention: Literal["sigmoid", "softmax"] = "sigmoid"
     token_gain: float = 6.0
     token_offset: float = 10.0
+    pooled: int = 128
     use_tfs: bool = True
     use_windows: bool = True
     use_components: bool = True
@@ -125,8 +127,6 @@ class ModelConfig:
     window_dropout: float = 0.5
     window_swap: float = 0.5
     n_donors: int = 10
-    max_train_windows: int = 256
-    max_windows: int = 400
     max_train_pairs: int = 60_000
     near: float = 100_000.0
     n_masks: int = 5

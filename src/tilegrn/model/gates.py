@@ -29,13 +29,12 @@ def gated(
     Parameters
     ----------
     batch
-        From :meth:`tilegrn.model.batches.BatchMaker.evaluate`. Cells with more open windows than ``config.max_windows``
-        are thinned there; to gate windows, raise it so that every window has a token.
+        From :meth:`tilegrn.model.batches.BatchMaker.evaluate`.
     preparation, config
         Of the model.
     tf_gate, window_gate
-        Shapes of ``batch.tf_token`` and ``batch.window_token``, values in [0, 1]; those of padding do not matter.
-        Without ``window_gate`` all that comes from windows stays as it is, thinned or not.
+        Shapes of ``batch.tf_token`` (those of padding do not matter) and ``batch.open_window``, values in [0, 1].
+        Without ``window_gate`` all that comes from windows stays as it is.
     """
     cells, n_tfs = batch.tf_dense.shape
     tf_there = (batch.tf_token < n_tfs).to(tf_gate.dtype) * tf_gate
@@ -44,12 +43,10 @@ def gated(
     batch = replace(batch, tf_present=tf_there, tf_value=batch.tf_value * tf_gate, tf_dense=batch.tf_dense * dense_gate)
     if window_gate is None:
         return batch
-    window_there = (batch.window_token < len(batch.used)).to(window_gate.dtype) * window_gate
     return replace(
         batch,
-        window_present=window_there,
-        window_value=batch.window_value * window_gate,
-        components=_components(batch, preparation, config, window_there),
+        open_there=batch.open_there * window_gate,
+        components=_components(batch, preparation, config, window_gate),
         cis_value=batch.cis_value * _cis_gate(batch, window_gate),
     )
 
@@ -60,35 +57,39 @@ def _components(batch: Batch, preparation: Preparation, config: ModelConfig, gat
         return batch.components
     used = batch.used.cpu().numpy()
     found = preparation.components
-    idf = torch.from_numpy(found.idf[used]).to(gate)
-    loadings = torch.from_numpy(found.loadings[used]).to(gate)
-    token = batch.window_token.clamp_max(len(used) - 1)
-    weight = idf[token]
+    cell = _cell_of(batch)
+    weight = torch.from_numpy(found.idf[used]).to(gate)[batch.open_window]
+
+    def summed(each: Tensor) -> Tensor:
+        return each.new_zeros(len(batch.cells), each.shape[1]).index_add(0, cell, each)
+
     # The gate enters the norm once, not squared: the same for 0 and 1, and no jump where all windows close together.
-    norm = (gate * weight.square()).sum(1, keepdim=True).clamp_min(1e-16).sqrt()
-    each = loadings[token]
+    norm = summed((gate * weight.square())[:, None]).clamp_min(1e-16).sqrt()
+    raw = summed((gate * weight)[:, None] * torch.from_numpy(found.loadings[used]).to(gate)[batch.open_window])
     if found.guided.shape[2]:
         if batch.part is None:
             msg = "Cells with guided components need their part; make them with cell_data."
             raise ValueError(msg)
         guided = torch.from_numpy(found.guided[:, used]).to(gate)
-        each = torch.cat([each, guided[batch.part[:, None], token]], dim=2)
-    raw = torch.einsum("cn,cnk->ck", gate * weight / norm, each)
+        each = guided[batch.part[cell], batch.open_window]
+        raw = torch.cat([raw, summed((gate * weight)[:, None] * each)], dim=1)
     center = torch.from_numpy(found.center).to(gate)
     scale = torch.from_numpy(found.scale).to(gate)
-    return (raw - center) / scale
+    return (raw / norm - center) / scale
+
+
+def _cell_of(batch: Batch) -> Tensor:
+    """Cell of each open window."""
+    end = torch.cat([batch.open_start[1:], batch.open_start.new_tensor([len(batch.open_window)])])
+    return torch.repeat_interleave(torch.arange(len(batch.cells), device=end.device), end - batch.open_start)
 
 
 def _cis_gate(batch: Batch, window_gate: Tensor) -> Tensor:
-    """Gate of each open window of the cis head; 1 where thinning left it without a token."""
+    """Gate of each open window of the cis head."""
     if not len(batch.cis_cell):
         return torch.ones_like(batch.cis_value)
-    cell, place = torch.nonzero(batch.window_token < len(batch.used), as_tuple=True)
     span = int(torch.cat([batch.used, batch.cis_used]).max()) + 1
-    key = cell * span + batch.used[batch.window_token[cell, place]]
+    key = _cell_of(batch) * span + batch.used[batch.open_window]
     order = torch.argsort(key)
     wanted = batch.cis_cell * span + batch.cis_used[batch.cis_window]
-    at = torch.searchsorted(key[order], wanted).clamp_max(len(key) - 1)
-    found = key[order][at] == wanted
-    gate = window_gate[cell[order[at]], place[order[at]]]
-    return torch.where(found, gate, torch.ones_like(gate))
+    return window_gate[order[torch.searchsorted(key[order], wanted)]]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from tilegrn._grid import Grid
+from tilegrn._intervals import DistanceRule
 from tilegrn.errors import InputError
 from tilegrn.model.batches import Batch, BatchMaker, all_open
 from tilegrn.model.checkpoint import read_folder, write_folder
@@ -77,8 +78,8 @@ class GRNModel:
     def __repr__(self) -> str:
         v = self.vocabulary
         return (
-            f"GRNModel: {len(v.genes)} genes, {len(v.tfs)} TFs, {len(v.windows)} windows of {v.window_size} bp "
-            f"({v.assembly or 'custom assembly'}), {len(self.networks)} network(s)"
+            f"GRNModel: {len(v.genes)} genes, {len(v.tfs)} TFs, {len(v.windows)} {v.grid}, "
+            f"{len(self.networks)} network(s)"
         )
 
     # --- prediction -------------------------------------------------------------------------------------------------
@@ -141,21 +142,14 @@ class GRNModel:
                 known[i][:, genes.numpy()] = self._rates(net, hidden, side.take(genes))
         return known
 
-    def batches(self, data: CellData, *, batch_size: int = 64, every_window: bool = True) -> Iterator[Batch]:
+    def batches(self, data: CellData, *, batch_size: int = 64) -> Iterator[Batch]:
         """Yield batches of cells, for a forward pass of one's own: gradients, attributions, knock-outs.
 
         ``network(batch)`` of one of :attr:`networks` gives differentiable log rates, cells x genes, at size factor 1;
         :func:`tilegrn.model.gates.gated` makes a batch depend on gates of its TFs and windows, ``batch.hide(tfs)``
         takes TFs out, ``batch.only(genes, n_genes)`` with ``network.genes().take(genes)`` restricts the genes.
-
-        Parameters
-        ----------
-        every_window
-            Give a token to every open window, where prediction reads at most ``config.max_windows`` per cell.
         """
-        limit = max(self.config.max_windows, int(np.diff(data.windows.indptr).max(initial=0)))
-        config = replace(self.config, max_windows=limit) if every_window else self.config
-        maker = BatchMaker(data, self.preparation.pairs() if config.use_cis else None, config)
+        maker = BatchMaker(data, self.preparation.pairs() if self.config.use_cis else None, self.config)
         for rows in maker.slices(batch_size):
             yield maker.evaluate(rows)
 
@@ -277,12 +271,13 @@ class GRNModel:
             "tfs": list(v.tfs),
             "all_genes": None if v.all_genes == v.genes else list(v.all_genes),
             "grid": {
-                "chroms": list(v.chroms),
-                "lengths": [int(n) for n in v.lengths],
-                "window_size": int(v.window_size),
-                "assembly": v.assembly,
-                "fingerprint": v.fingerprint,
+                "chroms": list(v.grid.chroms),
+                "lengths": [int(n) for n in v.grid.lengths],
+                "window_size": int(v.grid.window_size),
+                "assembly": v.grid.assembly,
+                "seed": int(v.grid.seed),
             },
+            "distance": v.rule.to_dict(),
             "n_networks": len(self.networks),
             "record": self.record,
         }
@@ -312,11 +307,14 @@ class GRNModel:
             tuple(text["genes"]),
             tuple(text["tfs"]),
             arrays["windows"],
-            tuple(grid["chroms"]),
-            np.asarray(grid["lengths"], dtype=np.int64),
-            int(grid["window_size"]),
-            str(grid["assembly"]),
-            str(grid["fingerprint"]),
+            Grid(
+                tuple(grid["chroms"]),
+                np.asarray(grid["lengths"], dtype=np.int64),
+                int(grid["window_size"]),
+                str(grid["assembly"]),
+                int(grid["seed"]),
+            ),
+            DistanceRule(**text["distance"]),
             tuple(text["genes"] if text["all_genes"] is None else text["all_genes"]),
         )
         config = ModelConfig.from_dict(text["config"])

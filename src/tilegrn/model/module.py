@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tilegrn.model.attention import LatentBlock, TokenAttention
+from tilegrn.model.attention import LatentBlock, TokenAttention, WindowPool
 from tilegrn.model.cis import CisHead
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["CellContext", "GeneSide", "Network"]
 
 
 class CellContext(nn.Module):
-    """Latents of a cell that read its TF tokens, then its window tokens.
+    """Latents of a cell that read its TF tokens, then all its open windows.
 
     Parameters
     ----------
@@ -47,19 +47,18 @@ class CellContext(nn.Module):
         )
         self.latent = nn.Parameter(torch.randn(config.n_latents, d) * 0.5)
 
-        def attention() -> TokenAttention:
-            return TokenAttention(
-                d,
-                config.n_heads,
-                config.ffn_factor,
-                config.dropout,
-                softmax=config.attention == "softmax",
-                gain=config.token_gain,
-                offset=config.token_offset,
-            )
-
-        self.read_tfs = attention()
-        self.read_windows = attention()
+        self.read_tfs = TokenAttention(
+            d,
+            config.n_heads,
+            config.ffn_factor,
+            config.dropout,
+            softmax=config.attention == "softmax",
+            gain=config.token_gain,
+            offset=config.token_offset,
+        )
+        self.read_windows = WindowPool(
+            d, config.pooled, config.ffn_factor, config.dropout, gain=config.token_gain, offset=config.token_offset
+        )
         self.tf_norm = nn.LayerNorm(d)
         self.window_norm = nn.LayerNorm(d)
         self.blocks = nn.ModuleList(
@@ -80,20 +79,10 @@ class CellContext(nn.Module):
             present = (token < self.tf_there.shape[0] - 1).to(dense.dtype)
             if batch.tf_present is not None:
                 present = batch.tf_present
-            latents = self.read_tfs(latents, [(self.read_tfs.key_value(tokens), present)])
+            latents = self.read_tfs(latents, tokens, present)
         if self.config.use_windows:
-            table = self.read_windows.key_value(self.window_norm(self.window_table(batch.used)))
-            token = batch.window_token
-            present = (token < len(batch.used)).to(dense.dtype)
-            if batch.window_present is not None:
-                present = batch.window_present
-            table = F.pad(table, (0, 0, 0, 1))
-            shapes = [(last - first, n) for first, last, n in batch.groups]
-            flat = torch.cat([token[first:last, :n].reshape(-1) for first, last, n in batch.groups])
-            found = torch.split(F.embedding(flat, table), [size * n for size, n in shapes])
-            there = [present[first:last, :n] for first, last, n in batch.groups]
-            parts = [(f.view(*shape, -1), t) for f, shape, t in zip(found, shapes, there, strict=True)]
-            latents = self.read_windows(latents, parts)
+            table = self.window_norm(self.window_table(batch.used))
+            latents = self.read_windows(latents, table, batch.open_window, batch.open_start, batch.open_there)
         for block in self.blocks:
             latents = block(latents)
         code: Tensor = self.code(self.norm(latents).flatten(1))

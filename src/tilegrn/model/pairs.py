@@ -96,8 +96,8 @@ def read_pairs(
     value: NDArray[np.float32],
     pairs: Pairs,
     parts: tuple[Pairs, Pairs] | None,
-    limit: int | None,
-    rng: np.random.Generator,
+    limit: int,
+    rng: np.random.Generator | None,
 ) -> OpenPairs:
     """List the pairs of open windows.
 
@@ -109,10 +109,12 @@ def read_pairs(
         Near and far pairs, from :meth:`Pairs.split`.
     limit
         At most about this many pairs, two thirds of them near ones: beyond, windows are drawn and weighed up, so that
-        every sum keeps its expectation. None for all.
+        every sum keeps its expectation.
+    rng
+        Source of chance, in training. None for all pairs.
     """
     n = int((pairs.start[window + 1] - pairs.start[window]).sum())
-    if limit is None or n <= limit or parts is None:
+    if rng is None or n <= limit or parts is None:
         return _list(cell, window, value, pairs)
     near, far = (
         _draw(cell, window, value, part, most, rng)

@@ -15,6 +15,8 @@ from tilegrn.model.pairs import Pairs
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tilegrn._grid import Grid
+    from tilegrn._intervals import DistanceRule
     from tilegrn.model.lsi import Components
 
 __all__ = ["Preparation", "Vocabulary"]
@@ -30,8 +32,10 @@ class Vocabulary:
         Names of the genes it was trained to predict, and of the TFs it reads.
     windows
         Genome-wide numbers of the windows it knows, int64, increasing.
-    chroms, lengths, window_size, assembly, fingerprint
-        The grid that numbers the windows.
+    grid
+        What numbers the windows.
+    rule
+        How distances were measured and are scored.
     all_genes
         Names of all genes that made up the RNA depth of the training cells, targets or not.
     """
@@ -39,11 +43,8 @@ class Vocabulary:
     genes: tuple[str, ...]
     tfs: tuple[str, ...]
     windows: NDArray[np.int64]
-    chroms: tuple[str, ...]
-    lengths: NDArray[np.int64]
-    window_size: int
-    assembly: str
-    fingerprint: str
+    grid: Grid
+    rule: DistanceRule
     all_genes: tuple[str, ...]
 
     def positions(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -60,8 +61,8 @@ class Preparation:
 
     Attributes
     ----------
-    tf_min, tf_max, window_min, window_max
-        Of the min-max scaling of log1p counts, float64.
+    tf_max, window_max
+        Ends of the ranges of the min-max scaling of log1p counts, float64; they begin at 0.
     idf, loadings
         Of accessibility, see :class:`tilegrn.model.lsi.Components`; the columns make the tokens of windows.
     guided, known, component_scale, component_center
@@ -82,9 +83,7 @@ class Preparation:
         Genes x windows, bp to the TSS plus one, CSR.
     """
 
-    tf_min: NDArray[np.float64]
     tf_max: NDArray[np.float64]
-    window_min: NDArray[np.float64]
     window_max: NDArray[np.float64]
     idf: NDArray[np.float32]
     loadings: NDArray[np.float32]

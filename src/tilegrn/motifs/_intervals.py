@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tilegrn.errors import InputError
+from tilegrn.io._chroms import other_name, pair_chroms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,8 +45,8 @@ class Intervals:
     def on(self, lengths: Mapping[str, int], where: str) -> Intervals:
         """Name the chromosomes as a sequence file does, and check that all intervals lie within.
 
-        If no name is in the file, but all of them are once ``chr`` is put before them or taken away, that is done and
-        logged.
+        If no main chromosome is in the file, but all of them are once ``chr`` is put before them or taken away, that is
+        done and logged; ``chrM`` and ``MT`` are one.
 
         Raises
         ------
@@ -56,21 +57,20 @@ class Intervals:
         names = [str(c) for c in found]
         absent = [c for c in names if c not in lengths]
         if absent:
-            toggled = {c: c[3:] if c.startswith("chr") else f"chr{c}" for c in names}
-            toggled |= {m: n for m, n in (("chrM", "MT"), ("MT", "chrM")) if m in toggled and n in lengths}
-            if len(absent) < len(names) or not all(t in lengths for t in toggled.values()):
+            pairs = pair_chroms(names, lengths, "interval")
+            if len(pairs) < len(names):
                 n = int(np.isin(self.chrom.astype(str), absent).sum())
                 has = ", ".join(list(lengths)[:5]) + (f" and {len(lengths) - 5} more" if len(lengths) > 5 else "")
-                near = {c: toggled[c] for c in absent if toggled[c] in lengths}
+                near = {c: other for c in absent if (other := other_name(c, lengths)) is not None}
                 hint = f"did you mean '{near[next(iter(near))]}' for '{next(iter(near))}'? " if near else ""
                 msg = (
                     f"'{where}' lacks {len(absent)} chromosomes of {n} intervals, among them '{absent[0]}'; it has "
                     f"{has}. {hint}Give the sequence of the intervals' assembly, with chromosomes named alike."
                 )
                 raise InputError(msg)
-            first = names[0]
-            logger.info("The intervals name '%s' what '%s' names '%s'; all are mapped.", first, where, toggled[first])
-            names = [toggled[c] for c in names]
+            first = absent[0]
+            logger.info("The intervals name '%s' what '%s' names '%s'; all are mapped.", first, where, pairs[first])
+            names = [pairs[c] for c in names]
         excess = self.end - np.array([lengths[c] for c in names], dtype=np.int64)[codes] if len(self) else self.end
         if (excess > 0).any():
             i = int(excess.argmax())

@@ -9,12 +9,13 @@ this package from the field's literature and nomenclature.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from tilegrn._symbols import match_symbols
+from tilegrn._symbols import Found, find_symbols
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Resolution", "resolve"]
 
-_JASPAR_ID = re.compile(r"^(?:MA|UN|PB|PF|PH|CN|PL|SA)\d{4}(?:\.\d+)?[\s_;|]+")
+# Once or twice: 'MA0035.4 MA0035.4.GATA1' are identifier and name of JASPAR's MEME files
+_JASPAR_ID = re.compile(r"^(?:(?:MA|UN|PB|PF|PH|CN|PL|SA)\d{4}(?:\.\d+)?[\s_;|.:/-]+)+(?=\S)", re.IGNORECASE)
 _HOCOMOCO = re.compile(r"(?:_(?:HUMAN|MOUSE))?\.H\d+[A-Z]+\..*$")
 _CONDITION = re.compile(r"\+.*$")  # Stat3+il21: a treatment; Pit1+1bp: a spacing
 _SUFFIX = re.compile(r"-(?:fusion|halfsite|distal|short|long|element|satelliteelement)$", re.IGNORECASE)
@@ -47,6 +49,11 @@ class Resolution:
         Motif name to the rule that resolved it: ``user``, ``table``, ``symbol`` or ``parts``.
     lost_parts
         Motif name to parts of a complex that are unknown, while others resolved.
+    folded
+        Symbol, as motif names gave it, to the gene it was taken for although they differ by letter case; only symbols
+        of no known TF, as known ones are one gene however they are spelt.
+    ambiguous
+        Symbols, and the genes of which any could be meant, that differ by letter case only: these symbols are absent.
     """
 
     tfs: dict[str, tuple[str, ...]]
@@ -54,6 +61,8 @@ class Resolution:
     absent: dict[str, tuple[str, ...]]
     how: dict[str, str] = field(default_factory=dict)
     lost_parts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    folded: dict[str, str] = field(default_factory=dict)
+    ambiguous: list[tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=list)
 
     def report(self) -> pd.DataFrame:
         """Return one row per name: ``motif, status, tfs, absent, unknown_parts, how``.
@@ -83,14 +92,15 @@ def resolve(
     Parameters
     ----------
     names
-        HOMER names (``Sox2(HMG)/mES-Sox2-ChIP-Seq(GSE11431)/Homer``), JASPAR names (``MA0139.2 CTCF``, ``FOS::JUN``),
-        HOCOMOCO names, or plain gene symbols, which stand for themselves.
+        HOMER names (``Sox2(HMG)/mES-Sox2-ChIP-Seq(GSE11431)/Homer``), JASPAR names (``MA0139.2 CTCF``,
+        ``MA0139.2.CTCF``, ``FOS::JUN``), HOCOMOCO names, or plain gene symbols, which stand for themselves.
     symbols
         Gene symbols of the data set, human or mouse. An exact match wins; else one that differs by letter case only, if
-        unique; else another symbol of the same gene (``TP53``, ``Trp53``).
+        unique; else another symbol of the same gene (``TP53``, ``Trp53``). Symbols of no known vertebrate TF that
+        differ by letter case (``Dl``, ``dl``) are two genes.
     aliases
         Name to symbol or symbols, before all rules. A name may be the whole motif name or its part before the first
-        ``/`` or ``(``; letter case does not matter. An empty value drops the motif.
+        ``/`` or ``(``; letter case does not matter where names stay unique. An empty value drops the motif.
 
     Returns
     -------
@@ -121,7 +131,7 @@ def resolve(
             meant[name] = (found, how, lost)
         else:
             unresolved.append(name)
-    spelt = book.spell({s for found, _, _ in meant.values() for s in found})
+    spelt, doubt = book.spell({s for found, _, _ in meant.values() for s in found})
     tfs: dict[str, tuple[str, ...]] = {}
     absent: dict[str, tuple[str, ...]] = {}
     for name, (found, _, _) in meant.items():
@@ -137,6 +147,8 @@ def resolve(
         absent=absent,
         how={name: how for name, (_, how, _) in meant.items()},
         lost_parts={name: lost for name, (_, _, lost) in meant.items() if lost},
+        folded=doubt.folded,
+        ambiguous=doubt.ambiguous,
     )
 
 
@@ -175,24 +187,32 @@ class _Book:
         self.genes = genes
         self.aliases, self.known, self.others = _tables()
         self.user = {
-            name.lower(): (value,) if isinstance(value, str) and value else tuple(value) for name, value in user.items()
+            name: (value,) if isinstance(value, str) and value else tuple(value) for name, value in user.items()
         }
-        self.folded: dict[str, int] = {}
-        for gene in genes:
-            self.folded[gene.upper()] = self.folded.get(gene.upper(), 0) + 1
+        lower = Counter(name.lower() for name in self.user)
+        self.user_lower = {name.lower(): name for name in self.user if lower[name.lower()] == 1}
+        self.folded = {gene.casefold() for gene in genes}
 
     def is_gene(self, text: str) -> bool:
-        return text.upper() in self.folded
+        return text.casefold() in self.folded
 
-    def spell(self, symbols: set[str]) -> dict[str, str]:
-        """Spell symbols as the data set does; those it lacks are left out."""
-        wanted = [(s, other) for s in sorted(symbols) for other in (s, *self.others.get(s, ()))]
-        position = match_symbols([other for _, other in wanted], self.genes)
+    def spell(self, symbols: set[str]) -> tuple[dict[str, str], Found]:
+        """Spell symbols as the data set does; those it lacks are left out. Return also what letter case left open."""
         spelt: dict[str, str] = {}
-        for (symbol, _), i in zip(wanted, position, strict=True):
+        # The case of a known TF's symbol tells its species at most: GLI3 and Gli3 are motifs of one TF.
+        known = [s for s in sorted(symbols) if _key(s) in self.known]
+        other = [s for s in sorted(symbols) if _key(s) not in self.known]
+        wanted = [(s, alias) for s in known for alias in (s, *self.others.get(s, ()))]
+        sure = find_symbols([alias for _, alias in wanted], self.genes, distinct=False)
+        alone = find_symbols(other, self.genes)
+        for (symbol, _), i in [
+            *zip(wanted, sure.position, strict=True),
+            *zip(((s, s) for s in other), alone.position, strict=True),
+        ]:
             if i >= 0:
                 spelt.setdefault(symbol, self.genes[i])
-        return spelt
+        missed = [(names, genes) for names, genes in sure.ambiguous if not all(n in spelt for n in names)]
+        return spelt, Found(alone.position, alone.folded, [*missed, *alone.ambiguous])
 
     def lookup(self, name: str) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
         """Symbols of a name, the rule that found them, and unknown parts of a complex."""
@@ -201,8 +221,9 @@ class _Book:
         label = front.split("(")[0].strip()
         tail = re.sub(r"^[^()]*(?:\([^()]*\))?", "", front)  # ",near_PU.1", ",IR3", ",longest"
         for text in (name, whole, front, label):
-            if text.lower() in self.user:
-                return self.user[text.lower()], "user", ()
+            given = text if text in self.user else self.user_lower.get(text.lower())
+            if given is not None:
+                return self.user[given], "user", ()
         without_source = re.sub(r"/Homer$", "", whole, flags=re.IGNORECASE)
         first_bracket = front[: len(front) - len(tail)] if tail else front
         for text in (without_source, front, f"{label}{tail}", first_bracket, label):

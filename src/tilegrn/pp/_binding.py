@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from scipy import sparse
 
 from tilegrn import _check, _store
 from tilegrn import _keys as K
-from tilegrn._symbols import match_symbols
+from tilegrn._symbols import Found, find_symbols, warn_ambiguous
 from tilegrn.errors import InputError
 from tilegrn.motifs._resolve import resolve
 from tilegrn.pp._binding_table import read_table, table_to_matrices
@@ -43,6 +43,8 @@ class Binding:
         Sources that name no known TF.
     absent
         Sources whose TFs are known but not among the genes of the RNA.
+    folded, ambiguous
+        Symbols and genes that differ by letter case, matched and not; see :class:`tilegrn.motifs.Resolution`.
     """
 
     counts: sparse.csr_matrix
@@ -50,6 +52,8 @@ class Binding:
     tfs: list[str]
     unresolved: list[str]
     absent: list[str]
+    folded: dict[str, str] = field(default_factory=dict)
+    ambiguous: list[tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=list)
 
 
 def window_means(score: sparse.csr_matrix, membership: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -106,6 +110,8 @@ def motifs_to_tfs(
         tfs=tfs,
         unresolved=list(resolution.unresolved),
         absent=[name for name in resolution.absent if not resolution.tfs.get(name)],
+        folded=resolution.folded,
+        ambiguous=resolution.ambiguous,
     )
 
 
@@ -129,7 +135,7 @@ def store_binding(mdata: MuData, binding: Binding, params: Mapping[str, Any], *,
         raise InputError(msg)
     grid = _store.get_grid(mdata)
     means = window_means(binding.score, _store.peak_windows(mdata, atac)).tocoo()
-    row = match_symbols(binding.tfs, radata.var_names)
+    row = radata.var_names.get_indexer(binding.tfs)  # they were spelt as the genes are
     genes_windows = sparse.csr_matrix(
         (means.data.astype(np.float32), (row[means.row], means.col)), shape=(radata.n_vars, grid.n_windows)
     )
@@ -173,6 +179,22 @@ def store_binding(mdata: MuData, binding: Binding, params: Mapping[str, Any], *,
             UserWarning,
             stacklevel=3,
         )
+    said = Found(row, binding.folded, binding.ambiguous)
+    if binding.folded:
+        name, gene = next(iter(binding.folded.items()))
+        warnings.warn(
+            f"{len(binding.folded)} motif or TF names are taken for genes that differ by letter case only, e.g. "
+            f"'{name}' for '{gene}'. If that is another gene, rename one of them.",
+            UserWarning,
+            stacklevel=3,
+        )
+    warn_ambiguous(
+        said,
+        "the motifs",
+        f"'{rna}'",
+        "They bind nowhere; name their genes with aliases={name: gene symbol}.",
+        stacklevel=3,
+    )
     if binding.absent:
         logger.info("%d motif or TF names belong to genes that '%s' does not measure.", len(binding.absent), rna)
 
@@ -230,13 +252,7 @@ def add_binding(
     counts, score, sources, outside = table_to_matrices(read_table(table), aadata.var_names)
     binding = motifs_to_tfs(counts, sources, radata.var_names, aliases=aliases, score=score)
     n = aadata.n_vars
-    binding = Binding(
-        counts=binding.counts[:n],
-        score=binding.score[:n],
-        tfs=binding.tfs,
-        unresolved=binding.unresolved,
-        absent=binding.absent,
-    )
+    binding = replace(binding, counts=binding.counts[:n], score=binding.score[:n])
     store_binding(mdata, binding, {"source": "table", "peaks_outside": outside}, rna=rna, atac=atac)
     if outside:
         warnings.warn(
@@ -279,11 +295,13 @@ def mark_tfs(mdata: MuData, tfs: Iterable[str] | str | Path, *, rna: str = "rna"
             raise InputError(msg)
         tfs = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     names = list(dict.fromkeys(str(t) for t in tfs))
-    row = match_symbols(names, adata.var_names)
+    found = find_symbols(names, adata.var_names)
+    row = found.position
     if not (row >= 0).any():
+        doubt = f" Letter case does not tell {found.ambiguous[0]} apart: spell them alike." if found.ambiguous else ""
         msg = (
             f"None of the {len(names)} TFs (e.g. {names[:3]}) is a gene of '{rna}' (e.g. "
-            f"{list(map(str, adata.var_names[:3]))}). Is the list of the right species?"
+            f"{list(map(str, adata.var_names[:3]))}).{doubt} Is the list of the right species?"
         )
         raise InputError(msg)
     is_tf = np.zeros(adata.n_vars, dtype=bool)
@@ -291,5 +309,12 @@ def mark_tfs(mdata: MuData, tfs: Iterable[str] | str | Path, *, rna: str = "rna"
     if K.IS_TF in adata.var:
         is_tf |= adata.var[K.IS_TF].to_numpy(bool)
     _store.set_elem(adata, "var", K.IS_TF, is_tf)
-    logger.info("%d of %d listed TFs are genes of '%s'.", int((row >= 0).sum()), len(names), rna)
+    warn_ambiguous(found, "the TF list", f"'{rna}'", "They are not marked; spell them as the genes are.", stacklevel=2)
+    logger.info(
+        "%d of %d listed TFs are genes of '%s', %d of them in another letter case.",
+        int((row >= 0).sum()),
+        len(names),
+        rna,
+        len(found.folded),
+    )
     return mdata if copy else None

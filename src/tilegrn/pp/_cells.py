@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from tilegrn import _check, _splits, _store
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["intersect_cells", "shared_barcodes", "split_cells"]
 
 logger = logging.getLogger(__name__)
+
+_MAX_LOST = 0.2
+"""Share of the smaller modality's cells that quality control of the other takes at most, without a word about it."""
+_MIN_LOST = 0.02
+"""Share below which lost cells are not worth a warning even if another spelling of barcodes would keep them."""
 
 
 def shared_barcodes(rna: pd.Index, atac: pd.Index) -> pd.Index:
@@ -51,10 +58,15 @@ def _core(names: pd.Index) -> pd.Index:
     return pd.Index([re.sub(r"[-_.]\d+$", "", re.split(r"[#:_]", n)[-1] if "#" in n or ":" in n else n) for n in names])
 
 
-def _suggest(rna: pd.Index, atac: pd.Index) -> str:
+def _matched_cores(rna: pd.Index, atac: pd.Index) -> int:
+    """Count the barcodes that match without prefixes and suffixes, if these are not needed to tell cells apart."""
     r, a = _core(rna.astype(str)), _core(atac.astype(str))
-    if r.is_unique and a.is_unique and r.isin(a).any():
-        n = int(r.isin(a).sum())
+    return int(r.isin(a).sum()) if r.is_unique and a.is_unique else 0
+
+
+def _suggest(rna: pd.Index, atac: pd.Index) -> str:
+    n = _matched_cores(rna, atac)
+    if n:
         return (
             f" Without prefixes and suffixes such as '-1', {n} of them match. Cut these off and build the MuData anew: "
             "for a in mdata.mod.values(): "
@@ -64,11 +76,39 @@ def _suggest(rna: pd.Index, atac: pd.Index) -> str:
     return " Check that both modalities are of the same experiment and that barcodes are spelt alike."
 
 
+def _warn_of_loss(names: dict[str, pd.Index], shared: pd.Index, rna: str, atac: str, *, stacklevel: int) -> None:
+    """Warn if cells are lost that were in the smaller modality, more than quality control takes.
+
+    Raw barcodes of one modality beside filtered cells of the other are no loss: what counts is the smaller one.
+    """
+    n_least = min(len(n) for n in names.values())
+    lost = n_least - len(shared)
+    if lost <= _MIN_LOST * n_least:
+        return
+    pair = (names[rna], names[atac])
+    mendable = len(shared) + lost / 2 <= _matched_cores(*pair)
+    if lost <= _MAX_LOST * n_least and not mendable:
+        return
+    counts = ", ".join(f"'{name}' has {len(index)}" for name, index in names.items())
+    alone = "; ".join(
+        f"'{name}' alone has e.g. {list(map(str, only[:3]))}"
+        for name, index in names.items()
+        if len(only := index[~index.isin(shared)])
+    )
+    warnings.warn(
+        f"Only {len(shared)} cells are kept, which all modalities share: {counts} ({lost} of {n_least} cells of the "
+        f"smallest are lost, {lost / n_least:.0%}). {alone}.{_suggest(*pair)}",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
 def intersect_cells(mdata: MuData, *, rna: str = "rna", atac: str = "atac", copy: bool = False) -> MuData | None:
     """Keep the cells that all modalities share, in the order of the RNA.
 
-    Cell annotation (``obs``, ``obsm``, layers) follows the cells. Other modalities than the two are cut to the same
-    cells.
+    Cell annotation (``obs``, ``obsm``, layers) follows the cells, that of the MuData too. Other modalities than the two
+    are cut to the same cells. A warning with counts and barcodes says if this takes more than a fifth of the smallest
+    modality, or cells that barcodes spelt another way would keep.
 
     Parameters
     ----------
@@ -96,7 +136,9 @@ def intersect_cells(mdata: MuData, *, rna: str = "rna", atac: str = "atac", copy
         if not len(shared):
             msg = f"Modality '{name}' shares no cell with '{rna}' and '{atac}'; drop it: del mdata.mod['{name}']."
             raise InputError(msg)
-    before = {name: a.n_obs for name, a in mdata.mod.items()}
+    names = {name: a.obs_names for name, a in mdata.mod.items()}
+    before = {name: len(index) for name, index in names.items()}
+    _warn_of_loss(names, shared, rna, atac, stacklevel=2)
     if all(a.obs_names.equals(shared) for a in mdata.mod.values()) and mdata.obs_names.equals(shared):
         logger.info("All %d cells are in every modality, in one order.", len(shared))
         return mdata if copy else None
@@ -104,8 +146,27 @@ def intersect_cells(mdata: MuData, *, rna: str = "rna", atac: str = "atac", copy
         if not mdata.mod[name].obs_names.equals(shared):
             mdata.mod[name] = mdata.mod[name][shared].copy()
     quiet_update(mdata)
+    _order_cells(mdata, shared)
     logger.info("Kept %d shared cells of %s.", len(shared), before)
     return mdata if copy else None
+
+
+def _order_cells(mdata: MuData, cells: pd.Index) -> None:
+    """Bring the MuData's own annotation into the order of its modalities, by barcode.
+
+    An update leaves it in the order in which it first saw the cells, although modalities were sorted since.
+    """
+    order = mdata.obs_names.get_indexer(cells)
+    if (order == np.arange(len(order))).all():
+        return
+    obsm, obsp = ({k: v for k, v in held.items() if k not in mdata.mod} for held in (mdata.obsm, mdata.obsp))
+    mdata.obs = mdata.obs.iloc[order]
+    for key, value in obsm.items():
+        mdata.obsm[key] = value.iloc[order] if isinstance(value, pd.DataFrame) else value[order]
+    for key, value in obsp.items():
+        mdata.obsp[key] = value[order][:, order]
+    for name in mdata.mod:
+        mdata.obsmap[name] = np.asarray(mdata.obsmap[name])[order]
 
 
 def split_cells(
@@ -136,7 +197,7 @@ def split_cells(
     test_groups, val_groups
         Groups of ``by`` to hold out; drawn from ``seed`` when None (validation cells are then drawn from the rest).
     seed
-        Seed of the draw.
+        Seed of the draw, which depends on the names of the cells and not on their order.
     key_added
         Column of ``mdata.obs`` to write.
     rna, atac, copy
@@ -157,10 +218,11 @@ def split_cells(
         if test_groups is not None or val_groups is not None:
             msg = "test_groups and val_groups need by=, the obs column that holds the groups."
             raise InputError(msg)
-        labels = _splits.draw_split(adata.n_obs, test=test, val=val, seed=seed)
+        labels = _splits.draw_split(adata.obs_names, test=test, val=val, seed=seed)
     else:
         labels = _splits.split_from_groups(
             _check.cell_labels(mdata, by, rna, atac),
+            adata.obs_names,
             test_groups=test_groups,
             val_groups=val_groups,
             test=test,

@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
 from tilegrn import _check, _store
 from tilegrn import _keys as K
-from tilegrn._intervals import Anchor, distance_pairs, sum_or_nearest
-from tilegrn._symbols import match_symbols
+from tilegrn._intervals import Anchor, Multiple, distance_pairs, sum_or_nearest
 from tilegrn.errors import InputError
 from tilegrn.io._genome import check_assembly
 from tilegrn.io._peaks import match_chroms
-from tilegrn.io._tss import read_tss
+from tilegrn.io._tss import read_tss, without_y_copies
+from tilegrn.pp._assembly import own_rows, refuse_other_assembly, warn_far_from_peaks, warn_letter_case
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,29 +30,25 @@ __all__ = ["tss_distance"]
 
 logger = logging.getLogger(__name__)
 
+_MOST_BP = 2**31 - 1
+"""Distances plus one are kept as int32."""
+
 
 def _own_tss(table: pd.DataFrame, genes: pd.Index, grid: Grid) -> pd.DataFrame:
     """Keep the TSSs of the genes at hand, with the assembly's chromosome names, and say what is missing."""
-    match = match_symbols(list(table["gene"]), genes)
-    own = table.assign(row=match).loc[match >= 0]
-    if own.empty:
-        msg = (
-            f"None of the {len(genes)} genes (e.g. {list(map(str, genes[:3]))}) is in the TSS table "
-            f"(e.g. {list(map(str, table['gene'].unique()[:3]))}). Is it of the right species, and are the names of "
-            f"one kind? "
-            "Ensembl ids need a GTF and gene_key='gene_id'."
-        )
-        raise InputError(msg)
+    own, found = own_rows(table, genes)
     sizes = dict(zip(grid.chroms, map(int, grid.lengths), strict=True))
     mapping = match_chroms(own["chrom"], sizes, what="TSS", max_absent=None, assembly=grid.assembly)
     own = own.assign(chrom=[mapping.get(c, c) for c in own["chrom"]])
-    own = own.loc[own["chrom"].isin(sizes)]
+    own = without_y_copies(own.loc[own["chrom"].isin(sizes)])
     if own.empty:
         msg = (
             f"No TSS of these genes lies on a chromosome of {grid.assembly or 'the assembly'} ({list(sizes)[:3]} ...)."
         )
         raise InputError(msg)
     check_assembly(own["chrom"], own["pos"], own["pos"] + 1, sizes, grid.assembly, what="TSS")
+    refuse_other_assembly(str(table.attrs.get("origin", "")), grid)
+    warn_letter_case(found, stacklevel=3)
     missing = genes[~np.isin(np.arange(len(genes)), own["row"])]
     if len(missing):
         warnings.warn(
@@ -71,23 +67,21 @@ def distance_matrix(
     n_genes: int,
     *,
     max_distance: int,
-    decay: float,
     anchor: Anchor,
-    multiple: Literal["nearest", "all"],
 ) -> sparse.csr_matrix:
-    """Genes x windows scores exp(-d / decay) for the given windows, CSR float32.
+    """Genes x windows, bp to the nearest TSS plus one for the given windows, CSR int32.
 
     Parameters
     ----------
     grid
         The window vocabulary.
     windows
-        Sorted numbers of the windows to score (those that hold peaks).
+        Sorted numbers of the windows to measure (those that hold peaks).
     tss
         Columns ``row`` (gene position), ``chrom``, ``pos``, ``strand``.
     n_genes
         Number of rows of the result.
-    max_distance, decay, anchor, multiple
+    max_distance, anchor
         As in :func:`tss_distance`.
     """
     interval, site, distance = distance_pairs(
@@ -100,9 +94,9 @@ def distance_matrix(
         anchor=anchor,
     )
     gene = tss["row"].to_numpy(np.int64)[site]
-    gene, interval, _, score = sum_or_nearest(gene, interval, distance, decay=decay, multiple=multiple)
-    mat = sparse.csr_matrix((score.astype(np.float32), (gene, windows[interval])), shape=(n_genes, grid.n_windows))
-    mat.eliminate_zeros()  # exp(-d / decay) of a short decay underflows float32
+    gene, interval, nearest, _ = sum_or_nearest(gene, interval, distance, decay=1.0, multiple="nearest")
+    stored = (nearest + 1).astype(np.int32)
+    mat = sparse.csr_matrix((stored, (gene, windows[interval])), shape=(n_genes, grid.n_windows))
     mat.sort_indices()
     return mat
 
@@ -114,17 +108,17 @@ def tss_distance(
     max_distance: int = 1_000_000,
     decay: float = 25_000,
     anchor: Anchor = "edge",
-    multiple: Literal["nearest", "all"] = "nearest",
+    multiple: Multiple = "nearest",
     gene_key: str = "gene_name",
     rna: str = "rna",
     atac: str = "atac",
     copy: bool = False,
 ) -> MuData | None:
-    r"""Score how near each window is to each gene's transcription start site.
+    r"""Measure how near each window is to each gene's transcription start site, and say how distance is scored.
 
-    The score is :math:`e^{-d / decay}` for windows within ``max_distance`` (inclusive) and absent beyond, the decay
-    that LINGER uses for cis-regulatory potential (Yuan and Duren, Nat Biotechnol 2024). Distances have no sign and no
-    strand. Only windows that hold a peak are scored.
+    Kept are distances in bp of windows within ``max_distance`` (inclusive). Every later step scores them as
+    :math:`e^{-d / decay}`, the decay that LINGER uses for cis-regulatory potential (Yuan and Duren, Nat Biotechnol
+    2024). Distances have no sign and no strand. Only windows that hold a peak are measured.
 
     Parameters
     ----------
@@ -141,8 +135,8 @@ def tss_distance(
         base; ``"center"`` is from the middle; ``"end"`` is ``|end - TSS|``, the original notebook's rule (neither edge
         to edge nor from the middle, whatever the strand).
     multiple
-        Genes with several TSSs: ``"nearest"`` takes the nearest; ``"all"`` sums the scores of all, as the notebook
-        does.
+        Genes with several TSSs: ``"nearest"`` scores the nearest; ``"all"`` sums the scores of all, as the notebook
+        does. The distance is that of the nearest in both.
     gene_key
         Gene attribute of a GTF.
     rna, atac
@@ -152,21 +146,23 @@ def tss_distance(
 
     Returns
     -------
-    ``None``, or the changed copy. Writes ``rna.varm["tss_distance"]`` (genes x windows, CSR float32, 0 = out of reach)
-    and the TSS table with its hash in ``uns``; see :func:`tilegrn.get.peak_tg` for the peaks' own distances.
+    ``None``, or the changed copy. Writes ``rna.varm["tss_distance"]`` (genes x windows, CSR int32: bp to the nearest
+    TSS plus one, so that 0 bp is stored and no entry means out of reach) and the TSS table with its hash in ``uns``.
+    :func:`tilegrn.get.window_tg` lists distances and scores, :func:`tilegrn.get.peak_tg` those of the peaks themselves.
 
     Raises
     ------
     MissingStepError
         Before :func:`bin_peaks`.
     InputError
-        If gene symbols repeat, none is in the table, or the table is of another assembly.
+        If gene symbols repeat, none is in the table, or the table is of another species (most symbols differ by letter
+        case) or another assembly.
     """
     mdata = _check.start(mdata, rna, atac, copy=copy)
     adata = mdata.mod[rna]
     for name, value in (("max_distance", max_distance), ("decay", decay)):
-        if not value > 0:
-            msg = f"{name} is {value}; it must be above 0 bp."
+        if not 0 < value < _MOST_BP:
+            msg = f"{name} is {value}; it must be above 0 and below {_MOST_BP} bp."
             raise InputError(msg)
     if anchor not in ("edge", "center", "end") or multiple not in ("nearest", "all"):
         msg = f"anchor='{anchor}' must be 'edge', 'center' or 'end'; multiple='{multiple}' must be 'nearest' or 'all'."
@@ -181,15 +177,14 @@ def tss_distance(
     table = read_tss(tss, gene_key=gene_key)
     own = _own_tss(table, adata.var_names, grid)
     windows = np.unique(membership.indices).astype(np.int64)
+    warn_far_from_peaks(own, windows, grid, stacklevel=2)
     mat = distance_matrix(
         grid,
         windows,
         own,
         adata.n_vars,
         max_distance=int(max_distance),
-        decay=float(decay),
         anchor=anchor,
-        multiple=multiple,
     )
     unreached = np.setdiff1d(own["row"].unique(), np.flatnonzero(np.diff(mat.indptr)))
     if len(unreached):
@@ -215,6 +210,7 @@ def tss_distance(
             "sha256": str(table.attrs.get("sha256", "")),
             "origin": Path(str(table.attrs.get("origin", ""))).name,  # a name, not a path of this machine
             "grid": grid.fingerprint,
+            "windows": windows,
         },
     )
     logger.info("%d gene-window pairs within %d bp of %d TSSs.", mat.nnz, max_distance, len(own))

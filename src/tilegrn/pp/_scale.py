@@ -14,6 +14,7 @@ from tilegrn._scaling import MinMax, fit_minmax
 from tilegrn.errors import InputError, MissingStepError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mudata import MuData
 
 __all__ = ["scale"]
@@ -34,8 +35,10 @@ def scale(
 ) -> MuData | None:
     """Scale window accessibility and TF expression to [0, 1]: log1p, then min-max over the training cells.
 
-    Minimum and maximum are kept, so that other cells scale the same way: values beyond the training range are set to 0
-    and 1. A feature that is constant over the training cells scales to 0.
+    A range begins at a count of 0 and ends at the 95 % quantile of the feature's positive training counts, not at the
+    largest: that grows with the number of cells, so that a model of a larger data set would see the same cell
+    otherwise. Ranges are kept, so that other cells scale the same way; values above are set to 1.
+    :func:`tilegrn.tl.train` reads them.
 
     Parameters
     ----------
@@ -57,8 +60,8 @@ def scale(
     Returns
     -------
     ``None``, or the changed copy. Writes ``atac.obsm["windows_scaled"]`` (cells x windows, CSR float32),
-    ``rna.layers["scaled"]`` (cells x genes, TF columns filled, CSR float32), ``rna.var["scale_min"]`` and
-    ``rna.var["scale_max"]``, and the windows' minimum and maximum in ``uns``.
+    ``rna.layers["scaled"]`` (cells x genes, TF columns filled, CSR float32), ``rna.var["scale_max"]`` (end of a TF's
+    range in log1p counts, float64), and the ends of the windows' ranges in ``uns``.
 
     Raises
     ------
@@ -84,51 +87,39 @@ def scale(
 
     if like is None:
         labels = _store.split_labels(mdata, radata.obs_names, split)
-        drawn = labels is None
-        if drawn:
-            labels = _splits.draw_split(radata.n_obs, seed=seed)
+        if labels is None:
+            labels = _splits.draw_split(radata.obs_names, seed=seed)
+            _store.put_split(mdata, radata.obs_names, labels, split, _splits.drawn_record(labels, seed))
+            logger.info("Drew the default random split of cells into mdata.obs['%s'].", split)
         train = labels == K.TRAIN
         tf_range, window_range = fit_minmax(tfs, train), fit_minmax(windows, train)
-        if drawn:
-            _store.put_split(mdata, radata.obs_names, labels, split, {"by": "", "seed": seed, "test": 0.2, "val": 0.1})
-            logger.info("Drew the default random split of cells into mdata.obs['%s'].", split)
-        n_train = int(train.sum())
+        cells = _store.names_fingerprint(radata.obs_names[train])
     else:
-        tf_range, window_range, n_train = _ranges_of(like, radata.var_names, grid.fingerprint, rna)
-
-    scaled_windows = window_range.transform(windows)
-    _store.set_elem(aadata, "obsm", K.CELL_WINDOWS_SCALED, scaled_windows)
+        tf_range, window_range, cells = _ranges_of(like, radata.var_names, grid.fingerprint, rna)
+    _store.set_elem(aadata, "obsm", K.CELL_WINDOWS_SCALED, window_range.transform(windows))
     _store.set_elem(radata, "layers", K.SCALED, tf_range.transform(tfs))
-    _store.set_elem(radata, "var", K.SCALE_MIN, np.where(is_tf, tf_range.minimum, np.nan))
     _store.set_elem(radata, "var", K.SCALE_MAX, np.where(is_tf, tf_range.maximum, np.nan))
-    filled = np.flatnonzero(window_range.maximum > 0)
-    _store.put_record(
+    _store.put_scale(
         mdata,
-        K.REC_SCALE,
+        window_range.maximum,
         {
-            "grid": grid.fingerprint,
             "peaks": _store.names_fingerprint(aadata.var_names),
-            "window": filled.astype(np.int64),
-            "window_min": window_range.minimum[filled],
-            "window_max": window_range.maximum[filled],
-            "cells": n_train,
+            "cells": cells,
+            "layer": layer or "",
+            "own": like is None,
         },
     )
     return mdata if copy else None
 
 
-def _ranges_of(like: MuData, genes: object, fingerprint: str, rna: str) -> tuple[MinMax, MinMax, int]:
+def _ranges_of(like: MuData, genes: pd.Index, fingerprint: str, rna: str) -> tuple[MinMax, MinMax, str]:
+    """Ranges of another MuData, and the fingerprint of the cells that they were fitted on."""
     record = _store.get_record(like, K.REC_SCALE)
     if record["grid"] != fingerprint:
         msg = (
-            "like= was binned into other windows. Run grn.pp.bin_peaks on both with the same chrom_sizes and "
-            "window_size."
+            "like= was binned into other windows. Run grn.pp.bin_peaks on both with the same chrom_sizes, window_size "
+            "and seed."
         )
         raise InputError(msg)
-    n_windows = _store.get_grid(like).n_windows
-    low, high = np.zeros(n_windows), np.zeros(n_windows)
-    low[record["window"]] = record["window_min"]
-    high[record["window"]] = record["window_max"]
-    var = like.mod[rna].var[[K.SCALE_MIN, K.SCALE_MAX]].reindex(genes).fillna(0.0)
-    tf_range = MinMax(var[K.SCALE_MIN].to_numpy(np.float64), var[K.SCALE_MAX].to_numpy(np.float64))
-    return tf_range, MinMax(low, high), int(record["cells"])
+    tf_max, window_max = _store.scale_ranges(like, rna)
+    return MinMax(tf_max.reindex(genes).fillna(0.0).to_numpy(np.float64)), MinMax(window_max), str(record["cells"])

@@ -12,7 +12,7 @@ from tilegrn import _check, _store
 from tilegrn import _keys as K
 from tilegrn._grid import Grid
 from tilegrn.errors import InputError
-from tilegrn.io._genome import assembly_name, check_assembly, identify_assembly, read_chrom_sizes
+from tilegrn.io._genome import assembly_name, check_assembly, identify_assembly, read_chrom_sizes, refuse_foreign
 from tilegrn.io._peaks import match_chroms, parse_peaks
 
 if TYPE_CHECKING:
@@ -75,10 +75,11 @@ def peak_windows(
 ) -> tuple[Grid, NDArray[np.int64]]:
     """Lay the windows of an assembly and find each peak's; -1 where its chromosome is absent."""
     chrom, start, end = parse_peaks(names)
+    refuse_foreign(chrom, end, sizes)
     mapping = match_chroms(chrom, sizes, assembly=assembly)
     chrom = np.array([mapping.get(c, c) for c in chrom], dtype=object)
     check_assembly(chrom, start, end, sizes, assembly)
-    grid = Grid(tuple(sizes), np.array(list(sizes.values()), dtype=np.int64), window_size, assembly)
+    grid = Grid(tuple(sizes), np.array(list(sizes.values()), dtype=np.int64), window_size, assembly, seed)
     code = grid.chrom_codes(chrom)
     # The name, not the position in the sizes file, salts the draw: sizes files differ in order.
     salt = np.array(
@@ -115,7 +116,8 @@ def bin_peaks(
     window_size
         In bp.
     seed
-        Draws the window of a peak that is split evenly; the draw depends on the seed and the peak alone.
+        Draws the window of a peak that is split evenly; the draw depends on the seed and the peak alone. It is part of
+        the window vocabulary: samples that go together need the same one, whatever the seeds of split and training.
     layer
         Layer of the peak counts; None is X, ``"raw"`` is ``.raw``.
     rna, atac
@@ -131,8 +133,8 @@ def bin_peaks(
     Raises
     ------
     InputError
-        On peak names that cannot be read, repeat, or lie past the end of a chromosome (another assembly?), on more
-        than 5 % of peaks without a chromosome, and on values that are not counts.
+        On peak names that cannot be read, repeat, or lie past the end of a chromosome or on one that only another
+        assembly has, on more than 5 % of peaks without a chromosome, and on values that are not counts.
     """
     mdata = _check.start(mdata, atac, copy=copy)
     adata = mdata.mod[atac]
@@ -155,7 +157,6 @@ def bin_peaks(
         mdata,
         grid,
         {
-            "seed": int(seed),
             "layer": layer or "",
             "peaks": _store.names_fingerprint(adata.var_names),
             "occupied": len(np.unique(window[rows])),

@@ -102,7 +102,7 @@ def attribute(model: GRNModel, network: Network, data: CellData, *, steps: int, 
     own = np.zeros(n_genes, dtype=bool)
     own[target[target >= 0]] = True
     keep = torch.from_numpy(~own)
-    for batch in model.batches(data, batch_size=batch_size, every_window=False):
+    for batch in model.batches(data, batch_size=batch_size):
         part = path_gradients(model, network, batch, steps)
         code += part.sum(0).double()
         _cis(network, batch, side, cis)
@@ -111,7 +111,7 @@ def attribute(model: GRNModel, network: Network, data: CellData, *, steps: int, 
     context = (code / data.n_cells).numpy() @ side.loadings.T.double().numpy()
     if own.any():
         rows = np.unique(np.linspace(0, data.n_cells - 1, min(MASK_CELLS, data.n_cells)).round().astype(np.int64))
-        for i, batch in enumerate(model.batches(data.take(rows), batch_size=batch_size, every_window=False)):
+        for i, batch in enumerate(model.batches(data.take(rows), batch_size=batch_size)):
             _masked(model, network, batch, side, min(steps, MASK_STEPS), np.random.default_rng(i), masked, seen)
         apart = (seen > 0) & own
         context[apart] = masked[apart] / seen[apart]
@@ -146,7 +146,7 @@ def choose_steps(
         diverged training.
     """
     rows = np.linspace(0, data.n_cells - 1, min(n_cells, data.n_cells)).round().astype(np.int64)
-    batch = next(model.batches(data.take(np.unique(rows)), batch_size=n_cells, every_window=False))
+    batch = next(model.batches(data.take(np.unique(rows)), batch_size=n_cells))
     side = _detached(network.genes())
     keep = torch.ones(len(side.offset), dtype=torch.bool)
     missed: list[float] = []

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from tilegrn.tl._inputs import cell_data, read_source, unseen_distance
+from tilegrn.tl._inputs import cell_data, unseen_distance
+from tilegrn.tl._source import read_source, unlike
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -105,12 +106,9 @@ def compatibility(
     """
     source = read_source(mdata, rna=rna, atac=atac, layer=layer, for_training=False)
     v, prep = model.vocabulary, model.preparation
-    if source.grid.fingerprint != v.fingerprint:
-        reason = (
-            f"Its windows are {source.grid.window_size} bp on {source.grid.assembly or 'a custom assembly'}; the "
-            f"model's are {v.window_size} bp on {v.assembly or 'a custom assembly'}."
-        )
-        return Compatibility("impossible", (reason,))
+    other = unlike(source.grid, source.rule, v.grid, v.rule)
+    if other:
+        return Compatibility("impossible", (f"It and the model do not go together: {other}.",))
     place = {str(g): i for i, g in enumerate(source.genes)}
     shared = np.array([g in place for g in v.all_genes])
     if not shared.any():

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tilegrn._grid import Grid
 from tilegrn._symbols import labelled
 
 if TYPE_CHECKING:
@@ -106,5 +105,4 @@ def edge_tables(
 
 def _window_names(model: GRNModel, columns: NDArray[np.int64]) -> list[str]:
     v = model.vocabulary
-    grid = Grid(chroms=v.chroms, lengths=v.lengths, window_size=v.window_size, assembly=v.assembly)
-    return [str(n) for n in grid.names(v.windows[columns])]
+    return [str(n) for n in v.grid.names(v.windows[columns])]

@@ -11,12 +11,12 @@ import pandas as pd
 
 from tilegrn import _check, _store
 from tilegrn import _keys as K
-from tilegrn._potential import rows_of
 from tilegrn.errors import InputError
 from tilegrn.tl._covariation import conditional_covariation
 from tilegrn.tl._direct_effects import fit_direct_effects
 from tilegrn.tl._edge_tables import GroupEdges, GroupTriplets, edge_tables
-from tilegrn.tl._inputs import cell_data, read_source
+from tilegrn.tl._inputs import cell_data
+from tilegrn.tl._source import read_source, require_alike
 from tilegrn.tl._support import Support, combine, jaccard, ranks, support_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tilegrn.model.batches import CellData
     from tilegrn.model.grn_model import GRNModel
     from tilegrn.tl._attribution import Attribution
-    from tilegrn.tl._inputs import Source
+    from tilegrn.tl._source import Source
 
 __all__ = ["edges"]
 
@@ -134,7 +134,11 @@ def edges(
     _positive(max_cells=max_cells, max_edges=max_edges, max_cres=max_cres)
     out = _check.start(mdata, rna, atac, copy=copy)
     source = read_source(out, rna=rna, atac=atac, layer=layer, for_training=K.IS_TF in out.mod[rna].var)
-    _same_grid(source, model)
+    source = source.ordered()
+    require_alike(source, model.vocabulary)
+    if not model.vocabulary.tfs:
+        msg = "The model knows no TF, so it has no TF -> TG edges. Train with grn.pp.mark_tfs or add_binding before."
+        raise InputError(msg)
     groups = _groups(out, source, groupby, cells, rna=rna, atac=atac, per_cell=per_cell)
     decay = float(_store.get_record(out, K.REC_TSS)["decay"])
     support = support_of(model, source, decay)
@@ -210,20 +214,6 @@ def _positive(**values: int) -> None:
             raise InputError(msg)
 
 
-def _same_grid(source: Source, model: GRNModel) -> None:
-    v = model.vocabulary
-    if source.grid.fingerprint != v.fingerprint:
-        msg = (
-            f"The model has windows of {v.window_size} bp on {v.assembly or 'a custom assembly'}, the MuData "
-            f"of {source.grid.window_size} bp on {source.grid.assembly or 'a custom assembly'}. Run "
-            "grn.pp.bin_peaks(mdata, chrom_sizes, window_size=...) with the sizes that the model was trained with."
-        )
-        raise InputError(msg)
-    if not v.tfs:
-        msg = "The model knows no TF, so it has no TF -> TG edges. Train with grn.pp.mark_tfs or add_binding before."
-        raise InputError(msg)
-
-
 def _groups(
     mdata: MuData,
     source: Source,
@@ -234,16 +224,18 @@ def _groups(
     atac: str,
     per_cell: bool,
 ) -> dict[str, NDArray[np.int64]]:
-    rows = rows_of(cells, pd.Index(source.cells))
+    names = mdata.mod[rna].obs_names
+    rows = pd.Index(source.cells).get_indexer(names[_check.rows_of(mdata, cells, names)]).astype(np.int64)
     if per_cell:
         if cells is None or groupby is not None:
             msg = "per_cell=True explains single cells: name them with cells=, and leave groupby out."
             raise InputError(msg)
         return {str(source.cells[i]): np.array([i], dtype=np.int64) for i in rows}
     if groupby is None:
-        return {"all": rows}
-    labels = _check.cell_labels(mdata, groupby, rna, atac)[rows]
-    return {str(g): rows[labels == g] for g in np.unique(labels)}
+        return {"all": np.sort(rows)}
+    labels = _check.cell_labels(mdata, groupby, rna, atac, cells=pd.Index(source.cells))
+    rows = np.sort(rows)
+    return {str(g): rows[labels[rows] == g] for g in np.unique(labels[rows])}
 
 
 def _direct(model: GRNModel, source: Source, support: Support | None, data: CellData) -> NDArray[np.float32]:

@@ -135,18 +135,15 @@ def _warn_depth(table: pd.DataFrame) -> None:
         )
 
 
-def _groups(mdata: MuData, adata: Any, groupby: str | None, cells: Index, smallest: int) -> dict[str, Index]:
+def _groups(
+    mdata: MuData, groupby: str | None, rna: str, atac: str, names: pd.Index, cells: Index, smallest: int
+) -> dict[str, Index]:
+    """Judged cells of each group, as positions in ``cells``; a cell without a label is in none."""
     if groupby is None:
         return {}
-    for obs in (mdata.obs, adata.obs):
-        if groupby in obs:
-            labels = obs[groupby].reindex(adata.obs_names).astype(object).to_numpy()[cells]
-            known = ~pd.isna(labels)
-            names, counts = np.unique(labels[known].astype(str), return_counts=True)
-            texts = np.where(known, labels, "").astype(str)
-            return {str(n): np.flatnonzero(texts == n) for n, c in zip(names, counts, strict=True) if c >= smallest}
-    msg = f"groupby='{groupby}' is no column of mdata.obs or of the RNA's obs. There are: {sorted(adata.obs.columns)}."
-    raise InputError(msg)
+    labels = _check.cell_labels(mdata, groupby, rna, atac, cells=names, missing=True)[cells]
+    names, counts = np.unique([v for v in labels if v is not None], return_counts=True)
+    return {str(n): np.flatnonzero(labels == n) for n, c in zip(names, counts, strict=True) if c >= smallest}
 
 
 def _cells_of(labels: NDArray[Any], wanted: str, split: str) -> Index:
@@ -267,28 +264,32 @@ def scorecard(
         call = _store.CALLS[K.REC_BINDING]
         msg = f"{rna}.var['{K.IS_TF}'] is missing. Run {call}, or grn.pp.mark_tfs(mdata, tfs), first."
         raise MissingStepError(msg)
-    labels = _store.split_labels(mdata, adata.obs_names, split)
+    # By name, so that no draw depends on the order of cells and genes.
+    by_cell, by_gene = _check.by_name(adata.obs_names), _check.by_name(adata.var_names)
+    names = adata.obs_names[by_cell]
+    labels = _store.split_labels(mdata, names, split)
     if labels is None:
         msg = f"mdata.obs['{split}'] is missing. Run {_store.CALLS[K.REC_SPLIT]} first."
         raise MissingStepError(msg)
     judged = _cells_of(labels, cells, split)
-    counts = _check.counts(adata, rna, layer, integer=False, warn_empty=False)
-    access = _check.counts(other, atac, atac_layer, integer=False, warn_empty=False)
+    counts = _check.counts(adata, rna, layer, integer=False, warn_empty=False)[by_cell][:, by_gene]
+    access = _check.counts(other, atac, atac_layer, integer=False, warn_empty=False)[by_cell]
+    access = access[:, _check.by_name(other.var_names)]
     has_rna = np.asarray(counts.sum(axis=1)).ravel() > 0
     if not has_rna[judged].all():
         n = int((~has_rna[judged]).sum())
         warnings.warn(f"{n} judged cells have no RNA counts and are left out.", UserWarning, stacklevel=2)
         judged = judged[has_rna[judged]]
     train, val = (np.flatnonzero((labels == part) & has_rna) for part in (K.TRAIN, K.VAL))
-    layer_values = _dense(adata.layers[predicted], judged, f"{rna}.layers['{predicted}']")
-    groups = _groups(mdata, adata, groupby, judged, min_group_cells)
+    layer_values = _dense(adata.layers[predicted], by_cell[judged], f"{rna}.layers['{predicted}']")[:, by_gene]
+    groups = _groups(mdata, groupby, rna, atac, names, judged, min_group_cells)
     n_positive = np.asarray((counts[judged] > 0).sum(axis=0)).ravel()
     genes = np.flatnonzero((n_positive >= min_positive) & ~np.isnan(layer_values[0]))
-    is_tf = adata.var[K.IS_TF].to_numpy(dtype=bool)
+    is_tf = adata.var[K.IS_TF].to_numpy(dtype=bool)[by_gene]
     if not (~is_tf[genes]).any():
         msg = f"No predicted non-TF gene is expressed in at least {min_positive} of the {len(judged)} judged cells."
         raise InputError(msg)
-    _warn_leaks(counts, access, np.concatenate([train, val]), judged, adata.obs_names, split)
+    _warn_leaks(counts, access, np.concatenate([train, val]), judged, names, split)
 
     fit_record = _store.get_record(mdata, K.REC_TRAIN) if _store.has_record(mdata, K.REC_TRAIN) else {}
     predict_record = _store.get_record(mdata, K.REC_PREDICT) if _store.has_record(mdata, K.REC_PREDICT) else {}
@@ -298,7 +299,7 @@ def scorecard(
     windows = _window_access(mdata, atac)
     inputs = make_inputs(
         counts,
-        access if windows is None else windows,
+        access if windows is None else windows[by_cell],
         is_tf,
         (train, val, judged),
         reference_depth=None if reference is None else float(reference),
@@ -336,7 +337,9 @@ def scorecard(
     held_out = {K.TEST: "held-out", K.VAL: "validation", K.TRAIN: "TRAINING"}[cells]
     card = Scorecard(
         table=table,
-        per_gene=_gene_table(adata.var_names, is_tf, n_positive, genes, list(methods), per_gene),
+        per_gene=_gene_table(adata.var_names[by_gene], is_tf, n_positive, genes, list(methods), per_gene).iloc[
+            np.argsort(by_gene)
+        ],
         per_group=per_group,
         sentence=in_words(table, n_cells=len(judged), n_genes=n_plain, held_out=held_out),
         parameters={

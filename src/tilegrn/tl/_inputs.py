@@ -1,217 +1,36 @@
-"""From MuData to what the model reads."""
+"""From what was read of a sample to what the model reads."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
-from tilegrn import _check, _store
-from tilegrn import _keys as K
+from tilegrn._intervals import distance_pairs, sum_or_nearest
 from tilegrn._scaling import MinMax, fit_minmax
-from tilegrn.errors import InputError, MissingStepError
+from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
-    from mudata import MuData
+    import pandas as pd
     from numpy.typing import NDArray
 
-    from tilegrn._grid import Grid
     from tilegrn.model.batches import CellData
     from tilegrn.model.config import ModelConfig
     from tilegrn.model.preparation import Preparation, Vocabulary
+    from tilegrn.tl._source import Source
 
-__all__ = ["Source", "cell_data", "fit_preparation", "join_sources", "read_source"]
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """One sample, read and checked: counts, open windows, distances, binding.
-
-    Attributes
-    ----------
-    cells, genes
-        Names.
-    is_tf
-        Bool per gene.
-    counts
-        Cells x genes, CSR float32.
-    depth
-        RNA counts per cell, float64.
-    open
-        Cells x occupied windows, summed counts, CSR float32.
-    windows
-        Genome-wide numbers of those windows, int64, increasing.
-    distance
-        Genes x those windows, bp to the TSS plus one, CSR float32.
-    binding
-        Genes x those windows (TF rows filled), or None.
-    grid
-        The window vocabulary.
-    """
-
-    cells: NDArray[np.object_]
-    genes: NDArray[np.object_]
-    is_tf: NDArray[np.bool_]
-    counts: sparse.csr_matrix
-    depth: NDArray[np.float64]
-    open: sparse.csr_matrix
-    windows: NDArray[np.int64]
-    distance: sparse.csr_matrix
-    binding: sparse.csr_matrix | None
-    grid: Grid
-
-    @property
-    def hash(self) -> str:
-        """SHA-256 (first 16 letters) of names, counts and accessibility."""
-        h = hashlib.sha256()
-        for names in (self.cells, self.genes):
-            h.update("\n".join(map(str, names)).encode())
-        for mat in (self.counts, self.open):
-            for part in (mat.data, mat.indices, mat.indptr):
-                h.update(np.ascontiguousarray(part).tobytes())
-        h.update(self.windows.tobytes())
-        return h.hexdigest()[:16]
-
-
-def _columns(mat: sparse.csr_matrix, windows: NDArray[np.int64]) -> sparse.csr_matrix:
-    """Take genome-wide columns (increasing) of a window matrix without touching the others."""
-    at = np.minimum(np.searchsorted(windows, mat.indices), max(len(windows) - 1, 0))
-    keep = windows[at] == mat.indices if len(windows) else np.zeros(len(mat.indices), dtype=bool)
-    start = np.concatenate([[0], np.cumsum(keep)])[mat.indptr]
-    out = sparse.csr_matrix((mat.data[keep], at[keep], start), shape=(mat.shape[0], len(windows)))
-    out.sort_indices()  # the order of sums, and so the last digit of every result, must not depend on the order on disk
-    return out
-
-
-def read_source(mdata: MuData, *, rna: str, atac: str, layer: str | None, for_training: bool) -> Source:
-    """Read and check all inputs of one MuData; TFs and their binding only for training.
-
-    Raises
-    ------
-    InputError, MissingStepError, StaleError
-        Naming the slot and the call that mends it.
-    """
-    r, _ = _check.paired(mdata, rna, atac)
-    _check.unique_names(r.var_names, "gene names", "Make them unique, e.g. with mdata['rna'].var_names_make_unique().")
-    grid = _store.get_grid(mdata)
-    counts = _check.counts(r, rna, layer, warn_empty=False)
-    opened = _store.cell_windows(mdata, atac)
-    scores = _store.tss_distance(mdata, rna)
-    decay = float(_store.get_record(mdata, K.REC_TSS)["decay"])
-    if K.IS_TF not in r.var:
-        if for_training:
-            msg = (
-                f"{rna}.var['{K.IS_TF}'] is missing. Run grn.pp.add_binding(mdata, table) or "
-                "grn.pp.mark_tfs(mdata, names) first."
-            )
-            raise MissingStepError(msg)
-        is_tf = np.zeros(r.n_vars, dtype=bool)
-    else:
-        is_tf = r.var[K.IS_TF].to_numpy(dtype=bool)
-    windows = np.unique(opened.indices[opened.data > 0]).astype(np.int64)
-    distance = _columns(scores, windows).astype(np.float64)
-    distance.data = np.maximum(-decay * np.log(np.maximum(distance.data, 1e-45)), 0.0) + 1.0
-    binding = None
-    if for_training and _store.has_record(mdata, K.REC_BINDING) and K.WINDOW_BINDING in r.varm:
-        binding = _columns(_store.window_binding(mdata, rna, atac), windows).astype(np.float32)
-    return Source(
-        r.obs_names.to_numpy(dtype=object),
-        r.var_names.to_numpy(dtype=object),
-        is_tf,
-        counts.astype(np.float32),
-        np.asarray(counts.sum(1), dtype=np.float64).ravel(),
-        _columns(opened, windows).astype(np.float32),
-        windows,
-        distance.astype(np.float32),
-        binding,
-        grid,
-    )
-
-
-def join_sources(sources: list[Source]) -> Source:
-    """Stack samples of one assembly: the genes they share, all their windows.
-
-    Raises
-    ------
-    InputError
-        If the samples have other windows or share no gene.
-    """
-    if len(sources) == 1:
-        return sources[0]
-    first = sources[0]
-    for i, other in enumerate(sources[1:], start=2):
-        if other.grid.fingerprint != first.grid.fingerprint:
-            msg = (
-                f"Sample {i} has windows of {other.grid.assembly or 'another assembly'} ({other.grid.window_size} bp), "
-                f"sample 1 of {first.grid.assembly or 'a custom assembly'} ({first.grid.window_size} bp). Run "
-                "grn.pp.bin_peaks on all samples with the same chromosome sizes and window_size."
-            )
-            raise InputError(msg)
-    shared = set(first.genes).intersection(*(set(s.genes) for s in sources[1:]))
-    genes = np.array([g for g in first.genes if g in shared], dtype=object)
-    if not len(genes):
-        msg = "The samples share no gene name; check that all use symbols of one organism."
-        raise InputError(msg)
-    dropped = max(len(s.genes) for s in sources) - len(genes)
-    if dropped:
-        logger.info("%d genes that not all samples have are left out.", dropped)
-    windows = np.unique(np.concatenate([s.windows for s in sources]))
-    counts, opened, depths, distances, bindings = [], [], [], [], []
-    is_tf = np.zeros(len(genes), dtype=bool)
-    for s in sources:
-        place = {g: i for i, g in enumerate(s.genes)}
-        rows = np.array([place[g] for g in genes])
-        part = s.counts[:, rows]
-        counts.append(part)
-        depths.append(np.asarray(part.sum(1), dtype=np.float64).ravel())
-        opened.append(_widen(s.open, s.windows, windows))
-        distances.append(_widen(s.distance[rows], s.windows, windows))
-        is_tf |= s.is_tf[rows]
-        if s.binding is not None:
-            bindings.append(_widen(s.binding[rows], s.windows, windows))
-    distance = distances[0]
-    for d in distances[1:]:
-        distance = _union(distance, d)
-    binding = None
-    if bindings:
-        binding = bindings[0]
-        for b in bindings[1:]:
-            binding = binding.maximum(b).tocsr()
-    cells = np.concatenate([np.array([f"{i}:{c}" for c in s.cells], dtype=object) for i, s in enumerate(sources)])
-    return Source(
-        cells,
-        genes,
-        is_tf,
-        sparse.vstack(counts, format="csr"),
-        np.concatenate(depths),
-        sparse.vstack(opened, format="csr"),
-        windows,
-        distance,
-        binding,
-        first.grid,
-    )
-
-
-def _widen(mat: sparse.csr_matrix, own: NDArray[np.int64], windows: NDArray[np.int64]) -> sparse.csr_matrix:
-    at = np.searchsorted(windows, own)
-    return sparse.csr_matrix((mat.data, at[mat.indices], mat.indptr), shape=(mat.shape[0], len(windows)))
-
-
-def _union(a: sparse.csr_matrix, b: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Entries of both; where both have one, that of ``a`` (equal distances of equal windows)."""
-    only = b - b.multiply(a > 0)
-    only.eliminate_zeros()
-    return sparse.csr_matrix(a + only)
+__all__ = ["cell_data", "fit_preparation", "unseen_distance"]
 
 
 def fit_preparation(
-    source: Source, train: NDArray[np.int64], targets: NDArray[np.int64], config: ModelConfig, *, seed: int
+    source: Source,
+    train: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    config: ModelConfig,
+    *,
+    seed: int,
+    ranges: tuple[pd.Series, NDArray[np.float64]] | None = None,
 ) -> tuple[Vocabulary, Preparation]:
     """Fit scalers, components and names on training cells.
 
@@ -221,6 +40,9 @@ def fit_preparation(
         Rows of the training cells; no other row is read.
     targets
         Genes (columns) to be predicted.
+    ranges
+        Ends of the ranges of TFs (by name) and of all windows of the grid, from :func:`tilegrn.pp.scale`; fitted here
+        in the same way by default.
     """
     from tilegrn.model.features import gene_features
     from tilegrn.model.guided import expression_axes, fit_guided
@@ -236,8 +58,12 @@ def fit_preparation(
     opened = opened[:, keep]
     counts = source.counts[train]
     tf_columns = np.flatnonzero(source.is_tf)
-    tf_range = fit_minmax(counts[:, tf_columns])
-    window_range = fit_minmax(opened)
+    if ranges is None:
+        tf_range, window_range = fit_minmax(counts[:, tf_columns]), fit_minmax(opened)
+    else:
+        tf_max, window_max = ranges
+        tf_range = MinMax(tf_max.reindex(source.genes[tf_columns]).to_numpy(np.float64))
+        window_range = MinMax(window_max[source.windows[keep]])
     idf, loadings = fit_components(opened, config.n_loadings, seed=seed)
     median = max(float(np.median(source.depth[train])), 1.0)
     size = source.depth[train] / median
@@ -255,22 +81,16 @@ def fit_preparation(
     raw = gene_features(distance, window_features(loadings, idf), openness, config.pooling_lengths)
     place = np.full(len(source.genes), -1, dtype=np.int64)
     place[targets] = np.arange(len(targets))
-    grid = source.grid
     vocabulary = Vocabulary(
         tuple(map(str, source.genes[targets])),
         tuple(map(str, source.genes[tf_columns])),
         source.windows[keep],
-        grid.chroms,
-        np.asarray(grid.lengths, dtype=np.int64),
-        grid.window_size,
-        grid.assembly,
-        grid.fingerprint,
+        source.grid,
+        source.rule,
         tuple(map(str, source.genes)),
     )
     preparation = Preparation(
-        tf_min=tf_range.minimum,
         tf_max=tf_range.maximum,
-        window_min=window_range.minimum,
         window_max=window_range.maximum,
         idf=idf,
         loadings=loadings,
@@ -328,8 +148,8 @@ def cell_data(
     depth = (_depth(size, windows) - preparation.depth_mean) / preparation.depth_scale
     part = part_of_cells(windows, preparation.known)
     return CellData(
-        tfs=MinMax(preparation.tf_min, preparation.tf_max).transform(tfs),
-        windows=MinMax(preparation.window_min, preparation.window_max).transform(windows),
+        tfs=MinMax(preparation.tf_max).transform(tfs),
+        windows=MinMax(preparation.window_max).transform(windows),
         components=preparation.components.transform(windows, part),
         depth=depth.astype(np.float32),
         size_factor=size.astype(np.float32),
@@ -372,15 +192,32 @@ def _reorder(counts: sparse.csr_matrix, columns: list[int]) -> sparse.csr_matrix
     return out
 
 
-def unseen_distance(source: Source, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], Any]:
-    """Genes outside the model that have windows of the model within reach: their columns, and genes x model windows."""
+def unseen_distance(source: Source, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], sparse.csr_matrix]:
+    """Genes outside the model that have windows of the model within reach: their columns, and genes x model windows.
+
+    Measured from the TSSs of the sample to the windows of the model, so that neither the cells nor the peaks of the
+    sample matter: bp plus one, CSR float32.
+    """
+    if source.sites is None:
+        msg = "Joined samples have no TSSs of their own; predict each sample by itself."
+        raise ValueError(msg)
     known = set(vocabulary.genes)
-    at = vocabulary.positions(source.windows)
-    place = np.flatnonzero(at >= 0)
-    part = source.distance[:, place]
-    mat = sparse.csr_matrix(
-        (part.data, at[place][part.indices], part.indptr), shape=(len(source.genes), len(vocabulary.windows))
+    new = np.array([g not in known for g in source.genes], dtype=bool)
+    gene, chrom, pos = source.sites
+    grid, windows = vocabulary.grid, vocabulary.windows
+    wanted = (gene >= 0) & new[np.maximum(gene, 0)]
+    at, site, dist = distance_pairs(
+        grid.chrom_of(windows),
+        grid.starts(windows),
+        grid.ends(windows),
+        np.where(wanted, chrom, -1),
+        pos,
+        max_distance=source.rule.max_distance,
+        anchor=source.rule.anchor,
     )
-    new = np.array([g not in known for g in source.genes]) & (np.diff(mat.indptr) > 0)
-    columns = np.flatnonzero(new)
+    row, column, nearest, _ = sum_or_nearest(gene[site], at, dist, decay=1.0, multiple="nearest")
+    stored = (nearest + 1).astype(np.float32)
+    mat = sparse.csr_matrix((stored, (row, column)), shape=(len(source.genes), len(windows)))
+    mat.sort_indices()
+    columns = np.flatnonzero(np.diff(mat.indptr))
     return columns, mat[columns]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from tilegrn import _check, _store
 from tilegrn import _keys as K
-from tilegrn import _store
-from tilegrn._symbols import match_symbols
+from tilegrn._symbols import find_symbols, match_symbols, warn_ambiguous
 from tilegrn.errors import InputError
 from tilegrn.tl._network_metrics import METRICS, rank_metrics
 
@@ -89,21 +89,31 @@ def evaluate_links(
         msg = "To rank elements the edges need the columns 'cre' and 'score': use the triplets, or grn.tl.links."
         raise InputError(msg)
     pairs = truth.reset_index(drop=True).copy()
+    listed = pd.unique(table["target"].astype(str))
+    known = listed
     if mdata is not None:
-        record = _store.get_record(mdata, K.REC_TSS)
-        there = match_symbols(pairs["gene"].astype(str), np.unique(np.asarray(record["gene"], dtype=object))) >= 0
+        placed = np.unique(np.asarray(_store.get_record(mdata, K.REC_TSS)["gene"], dtype=object))
+        known = pd.Index(placed).union(_check.modality(mdata, rna).var_names, sort=False).to_numpy(dtype=object)
+    found = find_symbols(pairs["gene"].astype(str), known)
+    warn_ambiguous(found, "the tested pairs", "the data", "Spell them as the data do.", stacklevel=3)
+    names = np.array([known[i] if i >= 0 else "" for i in found.position], dtype=object)
+    spelt = {t: known[i] for t, i in zip(listed, match_symbols(listed, known), strict=True) if i >= 0 and known[i] != t}
+    if spelt:
+        table = table.assign(target=table["target"].astype(str).map(lambda name: spelt.get(name, name)))
+    if mdata is not None:
+        there = np.isin(names, placed)
         if not there.all():
             lost = int((~there).sum())
             msg = f"{lost} of {len(pairs)} tested pairs have a gene without a TSS in the data and are left out."
             warnings.warn(msg, UserWarning, stacklevel=3)
-            pairs = pairs[there].reset_index(drop=True)
+            pairs, names = pairs[there].reset_index(drop=True), names[there]
     if not len(pairs):
         msg = "No tested pair is in the data: check organism, assembly and gene names."
         raise InputError(msg)
-    pairs["edges"] = _best(table, pairs)
+    pairs["edges"] = _best(table, pairs, names)
     methods = ["edges"]
     if mdata is not None:
-        pairs["distance"], pairs["distance x accessibility"] = _baselines(mdata, pairs, atac)
+        pairs["distance"], pairs["distance x accessibility"] = _baselines(mdata, pairs, names, atac)
         methods += ["distance", "distance x accessibility"]
     true = pairs["regulated"].to_numpy().astype(bool)
     rng = np.random.default_rng(seed)
@@ -120,16 +130,16 @@ def evaluate_links(
     return LinkScore(pd.DataFrame.from_dict(rows, orient="index"), pairs, int(true.sum()))
 
 
-def _best(table: pd.DataFrame, pairs: pd.DataFrame) -> NDArray[np.float64]:
-    """Largest score over the windows or peaks of ``table`` that each tested element touches."""
+def _best(table: pd.DataFrame, pairs: pd.DataFrame, names: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Largest score over windows or peaks that each tested element touches; ``names``: genes of the pairs."""
     plain = pd.DataFrame(
         {
             "cre": table["cre" if "cre" in table else "peak"].astype(str).to_numpy(),
-            "gene": table["target"].astype(str).str.upper().to_numpy(),
+            "gene": table["target"].astype(str).to_numpy(),
             "score": np.abs(table["score"].to_numpy(dtype=np.float64)),
         }
     )
-    plain = plain[plain["gene"].isin(set(pairs["gene"].astype(str).str.upper()))]
+    plain = plain[plain["gene"].isin(names)]
     total = plain.groupby(["cre", "gene"], as_index=False, observed=True)["score"].sum()
     span = total["cre"].str.extract(r"^(.+?)[:\-](\d+)-(\d+)$")
     total = total[span.notna().all(axis=1)]
@@ -137,9 +147,7 @@ def _best(table: pd.DataFrame, pairs: pd.DataFrame) -> NDArray[np.float64]:
     total = total.assign(chrom=span[0], start=span[1].astype(np.int64), end=span[2].astype(np.int64))
     groups = dict(iter(total.groupby(["chrom", "gene"], sort=False)))
     out = np.zeros(len(pairs))
-    tested = zip(
-        pairs["chrom"].astype(str), pairs["gene"].astype(str).str.upper(), pairs["start"], pairs["end"], strict=True
-    )
+    tested = zip(pairs["chrom"].astype(str), names, pairs["start"], pairs["end"], strict=True)
     for i, (chrom, gene, start, end) in enumerate(tested):
         rows = groups.get((chrom, gene))
         if rows is not None:
@@ -148,14 +156,16 @@ def _best(table: pd.DataFrame, pairs: pd.DataFrame) -> NDArray[np.float64]:
     return out
 
 
-def _baselines(mdata: MuData, pairs: pd.DataFrame, atac: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _baselines(
+    mdata: MuData, pairs: pd.DataFrame, names: NDArray[np.object_], atac: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """exp(-d / decay) to the nearest TSS of the gene, and the same times the element's mean accessibility."""
     record = _store.get_record(mdata, K.REC_TSS)
     grid = _store.get_grid(mdata)
     sites = pd.DataFrame(
         {"gene": np.asarray(record["gene"], dtype=object), "chrom": np.asarray(record["chrom"], dtype=object)}
     )
-    sites["gene"], sites["pos"] = sites["gene"].astype(str).str.upper(), np.asarray(record["pos"], dtype=np.int64)
+    sites["pos"] = np.asarray(record["pos"], dtype=np.int64)
     by_gene = {key: rows["pos"].to_numpy() for key, rows in sites.groupby(["chrom", "gene"], sort=False)}
     opened = _store.cell_windows(mdata, atac)
     used, place = np.unique(opened.indices, return_inverse=True)
@@ -165,7 +175,7 @@ def _baselines(mdata: MuData, pairs: pd.DataFrame, atac: str) -> tuple[NDArray[n
     decay = float(record["decay"])
     chroms = pairs["chrom"].astype(str)
     codes = grid.chrom_codes(chroms)
-    tested = zip(chroms, pairs["gene"].astype(str).str.upper(), pairs["start"], pairs["end"], strict=True)
+    tested = zip(chroms, names, pairs["start"], pairs["end"], strict=True)
     for i, (chrom, gene, start, end) in enumerate(tested):
         pos = by_gene.get((chrom, gene))
         if pos is None or codes[i] < 0:

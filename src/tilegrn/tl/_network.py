@@ -12,7 +12,7 @@ import pandas as pd
 from tilegrn import _check
 from tilegrn import _keys as K
 from tilegrn._edges_table import as_edges
-from tilegrn._symbols import match_symbols
+from tilegrn._symbols import find_symbols, warn_ambiguous
 from tilegrn.errors import InputError
 from tilegrn.tl._link_score import LinkScore, evaluate_links, is_link_table
 from tilegrn.tl._network_baselines import BASELINES, baseline_network
@@ -137,10 +137,16 @@ def evaluate_network(
         if frame is not None and missing:
             msg = f"{name} has no column {missing}; it has {list(map(str, frame.columns))}. See grn.io.read_network."
             raise InputError(msg)
+    known = [] if data is None else list(_check.modality(data, rna).var_names)
+    table = _respelt(table, known, "the edges") if known else table
+    own = pd.unique(pd.concat([table["source"].astype(str), table["target"].astype(str)]))
+    known += list(own[~pd.Index(own).isin(known)])
+    truth = _respelt(truth, known, "the truth")
+    candidates = None if candidates is None else _respelt(candidates, known, "the candidates")
     sources, genes = _axes(table, truth, data, targets, rna)
     true = _matrix(truth, sources, genes, None) > 0
     allowed = np.ones(true.shape, dtype=bool) if candidates is None else _matrix(candidates, sources, genes, None) > 0
-    itself = match_symbols(sources, genes)
+    itself = pd.Index(genes).get_indexer(pd.Index(sources))
     allowed[np.flatnonzero(itself >= 0), itself[itself >= 0]] = False
     true &= allowed
     if not true.any():
@@ -155,7 +161,7 @@ def evaluate_network(
         if baselines is None and not _has_binding(data):
             chosen = ["correlation", "trees"]
         columns = data.mod[rna].var_names
-        rows, cols = match_symbols(sources, columns), match_symbols(genes, columns)
+        rows, cols = columns.get_indexer(pd.Index(sources)), columns.get_indexer(pd.Index(genes))
         if (rows >= 0).all() and (cols >= 0).all():
             for method in chosen:
                 logger.info("Baseline network: %s", method)
@@ -179,6 +185,23 @@ def _of_group(table: pd.DataFrame, group: str | None) -> pd.DataFrame:
     return table[table["group"] == group]
 
 
+def _respelt(table: pd.DataFrame, known: list[str], what: str) -> pd.DataFrame:
+    """Spell sources and targets as ``known`` does.
+
+    All that follows compares exactly: among some of the genes only, a name could pass for the other of two that differ
+    by letter case.
+    """
+    names = pd.unique(pd.concat([table["source"].astype(str), table["target"].astype(str)]))
+    found = find_symbols(names, known)
+    warn_ambiguous(found, what, "the data", "They are left out; spell them as the data do.", stacklevel=3)
+    spelt = {n: known[i] for n, i in zip(names, found.position, strict=True) if i >= 0 and known[i] != n}
+    if not spelt:
+        return table
+    return table.assign(
+        **{c: table[c].astype(str).map(lambda name: spelt.get(name, name)) for c in ("source", "target")}
+    )
+
+
 def _has_binding(mdata: MuData) -> bool:
     from tilegrn import _store
 
@@ -200,11 +223,9 @@ def _axes(
         tfs = np.asarray(pd.unique(table["source"].astype(str)), dtype=object)
         genes = np.asarray(pd.unique(table["target"].astype(str)), dtype=object)
     tfs = np.asarray(tfs, dtype=object)
-    found = match_symbols(pd.unique(truth["source"].astype(str)), tfs)
-    sources = tfs[np.unique(found[found >= 0])]
+    sources = tfs[pd.Index(tfs).isin(truth["source"].astype(str))]
     if targets == "truth":
-        found = match_symbols(pd.unique(truth["target"].astype(str)), genes)
-        genes = genes[np.unique(found[found >= 0])]
+        genes = genes[pd.Index(genes).isin(truth["target"].astype(str))]
     if not len(sources) or not len(genes):
         msg = (
             f"Truth and data share {len(sources)} TFs and {len(genes)} targets: check organism and gene names (truth "
@@ -221,7 +242,7 @@ def _matrix(
     out = np.zeros((len(sources), len(genes)), dtype=np.float32)
     row_code, row_names = pd.factorize(table["source"].astype(str))
     col_code, col_names = pd.factorize(table["target"].astype(str))
-    row, col = match_symbols(row_names, sources)[row_code], match_symbols(col_names, genes)[col_code]
+    row, col = pd.Index(sources).get_indexer(row_names)[row_code], pd.Index(genes).get_indexer(col_names)[col_code]
     value = (
         np.abs(table[column].to_numpy(dtype=np.float32))
         if column is not None and column in table

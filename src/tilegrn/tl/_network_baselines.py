@@ -10,6 +10,7 @@ from scipy import sparse
 
 from tilegrn import _check, _store
 from tilegrn._metrics import normalised_log1p, size_factors
+from tilegrn._tss_pairs import window_scores
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,11 +72,11 @@ def baseline_network(
         if method == "correlation":
             return correlation(expression, tfs, genes)
         rng = np.random.default_rng(seed)
-        n = expression.shape[0]
-        rows = np.sort(rng.choice(n, size=min(max_cells, n), replace=False))
+        order = _check.by_name(adata.obs_names)
+        rows = order[np.sort(rng.choice(len(order), size=min(max_cells, len(order)), replace=False))]
         return tree_importance(expression[rows], tfs, genes, seed=seed)
     binding = _store.window_binding(mdata, rna, atac)[tfs].astype(np.float64)
-    near = _store.tss_distance(mdata, rna)[genes].astype(np.float64)
+    near = window_scores(mdata, rna)[genes]
     opened = np.asarray(_store.cell_windows(mdata, atac).mean(axis=0), dtype=np.float64).ravel()
     used = np.flatnonzero(opened)
     binding, near = sparse.csr_matrix(binding[:, used]), sparse.csr_matrix(near[:, used])

@@ -18,7 +18,8 @@ from tilegrn._scaling import MinMax
 from tilegrn._symbols import match_symbols
 from tilegrn.errors import InputError
 from tilegrn.tl._direct_effects import fit_direct_effects
-from tilegrn.tl._inputs import cell_data, read_source
+from tilegrn.tl._inputs import cell_data
+from tilegrn.tl._source import read_source, require_alike
 from tilegrn.tl._support import support_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tilegrn.model.batches import CellData
     from tilegrn.model.grn_model import GRNModel
     from tilegrn.model.preparation import Preparation
-    from tilegrn.tl._inputs import Source
+    from tilegrn.tl._source import Source
 
 __all__ = ["knockout"]
 
@@ -68,7 +69,8 @@ def knockout(
         A TF, several, or a dictionary of TF and the count to set it to.
     to
         Count (UMIs per cell, as in the RNA matrix) that the named TFs get in every cell; 0 is a knock-out, more than
-        they have an overexpression. Levels above the largest count of the training cells are cut there.
+        they have an overexpression. Levels above the range of the training cells (see :func:`tilegrn.pp.scale`) are cut
+        there.
     close
         Windows or intervals (``"chr1:3000-4000"``); every window that an interval touches is closed.
     groupby
@@ -114,7 +116,7 @@ def knockout(
     """
     levels = _levels(tf, to, model)
     source = read_source(mdata, rna=rna, atac=atac, layer=layer, for_training=False)
-    _same_grid(source.grid.fingerprint, model)
+    require_alike(source, model.vocabulary)
     closed = _windows(close, model)
     if not levels and not len(closed):
         msg = "Nothing to knock out: name a TF, or windows with close=."
@@ -128,13 +130,12 @@ def knockout(
     sums = {g: np.zeros((3, n_nets, n_genes)) for g in groups}
     down = {g: np.zeros(n_genes) for g in groups}
     up = {g: np.zeros(n_genes) for g in groups}
-    place = match_symbols(model.vocabulary.genes, source.genes)
+    place = pd.Index(source.genes).get_indexer(pd.Index(model.vocabulary.genes))  # exactly, as the model was read
     full = np.full((len(source.cells), len(source.genes)), np.nan, dtype=np.float32) if key_added else None
-    wide = _every_window(model, before)
     for first in range(0, before.n_cells, batch_size):
         rows = np.arange(first, min(first + batch_size, before.n_cells))
         # One after the other, never interleaved: each pass switches gradients off and back on.
-        old, new = (_rates(wide, data.take(rows)) for data in (before, after))
+        old, new = (_rates(model, data.take(rows)) for data in (before, after))
         alone = new
         if factor is not None:
             new = (new * factor(rows)).astype(np.float32)
@@ -209,32 +210,21 @@ def _levels(tf: str | Sequence[str] | Mapping[str, float] | None, to: float, mod
     return {int(i): c for i, c in zip(at, counts, strict=True)}
 
 
-def _same_grid(fingerprint: str, model: GRNModel) -> None:
-    v = model.vocabulary
-    if fingerprint != v.fingerprint:
-        msg = (
-            f"The model has windows of {v.window_size} bp on {v.assembly or 'a custom assembly'}, the MuData others. "
-            "Run grn.pp.bin_peaks(mdata, chrom_sizes, window_size=...) with the sizes that the model was trained with."
-        )
-        raise InputError(msg)
-
-
 def _windows(close: Sequence[str], model: GRNModel) -> NDArray[np.int64]:
     """Columns of the model's windows that the intervals touch."""
     v = model.vocabulary
     if isinstance(close, str):
         close = [close]
-    code = {c: i for i, c in enumerate(v.chroms)}
-    offsets = np.concatenate([[0], np.cumsum(-(-v.lengths // v.window_size))])
+    code = {c: i for i, c in enumerate(v.grid.chroms)}
     found = []
     for name in close:
         hit = _SPAN.match(str(name))
         start, end = (int(hit.group(k).replace(",", "")) for k in (2, 3)) if hit else (0, 0)
-        if hit is None or hit.group(1) not in code or start >= end or end > v.lengths[code[hit.group(1)]]:
+        if hit is None or hit.group(1) not in code or start >= end or end > v.grid.lengths[code[hit.group(1)]]:
             msg = f"close= names '{name}', which is no interval of the model's assembly; write e.g. 'chr1:3000-4000'."
             raise InputError(msg)
-        first = offsets[code[hit.group(1)]]
-        low, high = first + start // v.window_size, first + (end - 1) // v.window_size
+        first = v.grid.offsets[code[hit.group(1)]]
+        low, high = first + start // v.grid.window_size, first + (end - 1) // v.grid.window_size
         at = np.arange(np.searchsorted(v.windows, low), np.searchsorted(v.windows, high, side="right"))
         if not len(at):
             msg = f"'{name}' touches no window that was open in the training cells, so the model cannot close it."
@@ -258,7 +248,7 @@ def _perturbed(data: CellData, levels: dict[int, float], closed: NDArray[np.int6
         columns = [tfs[:, [j]] for j in range(tfs.shape[1])]
         for j, count in levels.items():
             one = sparse.csr_matrix(np.array([[np.float32(count)]]))
-            scaled = MinMax(prep.tf_min[[j]], prep.tf_max[[j]]).transform(one).toarray()[0, 0]
+            scaled = MinMax(prep.tf_max[[j]]).transform(one).toarray()[0, 0]
             columns[j] = sparse.csc_matrix(np.full((data.n_cells, 1), min(max(float(scaled), 0.0), 1.0), np.float32))
         tfs = sparse.hstack(columns)
     tfs = sparse.csr_matrix(tfs, dtype=np.float32)
@@ -273,13 +263,6 @@ def _perturbed(data: CellData, levels: dict[int, float], closed: NDArray[np.int6
         windows.eliminate_zeros()
         components = prep.components.transform(windows, data.part)
     return dataclasses.replace(data, tfs=tfs, windows=windows, components=components)
-
-
-def _every_window(model: GRNModel, data: CellData) -> GRNModel:
-    """Return the model with a token for every open window: thinning at random would look like an effect."""
-    limit = max(model.config.max_windows, int(np.diff(data.windows.indptr).max(initial=0)))
-    config = dataclasses.replace(model.config, max_windows=limit)
-    return type(model)(model.vocabulary, config, model.preparation, model.networks, model.record)
 
 
 def _summary(

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from tilegrn import _check, _store
-from tilegrn._potential import Pooled, gather, rows_of
+from tilegrn._potential import Pooled, gather
 from tilegrn._symbols import labelled, match_symbols
 from tilegrn._triplets import count_products, triplet_sums
 from tilegrn.errors import InputError
@@ -190,7 +190,7 @@ def potentials(
         msg = f"pool='{pool}' must be 'mean' or 'sum'."
         raise InputError(msg)
     got = gather(mdata, layer=layer, atac_layer=atac_layer, rna=rna, atac=atac)
-    rows = rows_of(cells, got.cells)
+    rows = _check.rows_of(mdata, cells, got.cells)
     grid = _store.get_grid(mdata)
 
     def one(mine: NDArray[np.int64]) -> Potentials:

@@ -10,8 +10,8 @@ import numpy as np
 from tilegrn import _check, _store
 from tilegrn import _keys as K
 from tilegrn._metrics import expected_log1p
-from tilegrn.errors import InputError
-from tilegrn.tl._inputs import cell_data, read_source, unseen_distance
+from tilegrn.tl._inputs import cell_data, unseen_distance
+from tilegrn.tl._source import read_source, require_alike
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -76,18 +76,12 @@ def predict(
     Raises
     ------
     InputError
-        If the windows are not those of the model.
+        If the windows, or how distances to TSSs were measured, are not those of the model.
     """
     out = _check.start(mdata, rna, atac, copy=copy)
     source = read_source(out, rna=rna, atac=atac, layer=layer, for_training=False)
     v = model.vocabulary
-    if source.grid.fingerprint != v.fingerprint:
-        msg = (
-            f"The model has windows of {v.window_size} bp on {v.assembly or 'a custom assembly'}, the MuData "
-            f"of {source.grid.window_size} bp on {source.grid.assembly or 'a custom assembly'}. Run "
-            "grn.pp.bin_peaks(mdata, chrom_sizes, window_size=...) with the sizes that the model was trained with."
-        )
-        raise InputError(msg)
+    require_alike(source, v)
     data = cell_data(source, v, model.preparation, model.config)
     place = {g: i for i, g in enumerate(source.genes)}
     known = np.array([i for i, g in enumerate(v.genes) if g in place], dtype=np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 from tilegrn import _check, _store
 from tilegrn._edges_table import as_edges
 from tilegrn._metrics import normalised_log1p, size_factors
-from tilegrn._symbols import match_symbols
+from tilegrn._symbols import find_symbols, match_symbols, warn_ambiguous
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ def regulons(
     )
     net = net.groupby(["source", "target"], as_index=False)["weight"].mean()
     net = net[(net["source"] != net["target"]) & (net["weight"] != 0)]
-    net = net[match_symbols(net["target"], adata.var_names) >= 0]
+    found = find_symbols(net["target"], adata.var_names)
+    warn_ambiguous(found, "the edges", f"'{rna}'", "They are left out; spell them as the genes are.", stacklevel=2)
+    net = net[found.position >= 0]
     order = np.lexsort((-np.abs(net["weight"].to_numpy()), net["source"].to_numpy().astype(str)))
     net = net.iloc[order].groupby("source", sort=False).head(n_targets)
     size = net["source"].value_counts()

@@ -159,7 +159,8 @@ def reliability(
         msg = f"mdata.obs['{split}'] is missing. Run {_store.CALLS[K.REC_SPLIT]} first."
         raise MissingStepError(msg)
     counts = _check.counts(adata, rna, layer, integer=False, warn_empty=False)
-    rows = np.flatnonzero(labels == cells)
+    order = _check.by_name(adata.obs_names)
+    rows = order[labels[order] == cells]
     has_rna = np.diff(counts.indptr)[rows] > 0
     if not has_rna.all():
         msg = f"{int((~has_rna).sum())} judged cells have no RNA counts and are left out."

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tilegrn.model.grn_model import GRNModel
-    from tilegrn.tl._inputs import Source
+    from tilegrn.tl._source import Source
 
 __all__ = ["Support", "combine", "jaccard", "ranks", "support_of"]
 

@@ -12,14 +12,16 @@ import numpy as np
 
 from tilegrn import _check, _store
 from tilegrn import _keys as K
-from tilegrn._splits import draw_split
-from tilegrn.errors import InputError
+from tilegrn._splits import draw_split, drawn_record
+from tilegrn.errors import InputError, StaleError
 from tilegrn.tl._calibrate import calibrate
-from tilegrn.tl._inputs import Source, cell_data, fit_preparation, join_sources, read_source
+from tilegrn.tl._inputs import cell_data, fit_preparation
+from tilegrn.tl._source import Source, join_sources, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from mudata import MuData
     from numpy.typing import NDArray
 
@@ -122,10 +124,12 @@ def train(
     sources = [read_source(m, rna=rna, atac=atac, layer=layer, for_training=True) for m in many]
     labels = [_labels(m, rna, atac, split, seed) for m in many]
     source = join_sources(sources)
-    label = np.concatenate([lab for lab, _ in labels])
+    order = _check.by_name(source.cells)
+    source = source.ordered()
+    label = np.concatenate([lab for lab, _ in labels])[order]
     fit_rows, val_rows = np.flatnonzero(label == K.TRAIN), np.flatnonzero(label == K.VAL)
-    samples = _samples(many, atac=atac, rna=rna, sample=sample)
-    targets = _targets(many[0], source, exclude_chromosomes)
+    samples = _samples(many, atac=atac, rna=rna, sample=sample)[order]
+    targets = _targets(many, source, exclude_chromosomes)
     cfg = config or default_config(n_cells=len(fit_rows), n_genes=len(targets))
     if loss is not None:
         cfg = dataclasses.replace(cfg, loss=loss)
@@ -134,7 +138,8 @@ def train(
     if source.binding is None and cfg.use_binding:
         _log().info("No binding scores: training without the binding of TFs to windows.")
     cfg = _with_reach(source, fit_rows, targets, cfg, seed)
-    vocabulary, preparation = fit_preparation(source, fit_rows, targets, cfg, seed=seed)
+    ranges = _ranges(many, source, fit_rows, layer=layer, rna=rna)
+    vocabulary, preparation = fit_preparation(source, fit_rows, targets, cfg, seed=seed, ranges=ranges)
     data = cell_data(source, vocabulary, preparation, cfg, rows=fit_rows, with_counts=True)
     val = cell_data(source, vocabulary, preparation, cfg, rows=val_rows, with_counts=True) if len(val_rows) else None
     options = FitOptions(
@@ -162,7 +167,7 @@ def train(
     model.record = record
     for m, (lab, drawn) in zip(many, labels, strict=True):
         if drawn and split is not None:
-            _store.put_split(m, m.mod[rna].obs_names, lab, split, {"by": "cells", "seed": int(seed)})
+            _store.put_split(m, m.mod[rna].obs_names, lab, split, drawn_record(lab, seed))
         _store.put_record(m, K.REC_TRAIN, _flat(record))
     return model
 
@@ -178,7 +183,7 @@ def _labels(mdata: MuData, rna: str, atac: str, split: str | None, seed: int) ->
     labels = _store.split_labels(mdata, cells, split)
     if labels is not None:
         return labels, False
-    return draw_split(len(cells), seed=seed), True
+    return draw_split(cells, seed=seed), True
 
 
 def _samples(many: list[MuData], *, rna: str, atac: str, sample: str | None) -> NDArray[np.int64]:
@@ -188,16 +193,13 @@ def _samples(many: list[MuData], *, rna: str, atac: str, sample: str | None) -> 
         cells = _check.paired(m, rna, atac)[0].obs_names
         if sample is None:
             out.append(np.full(len(cells), str(i), dtype=object))
-        elif sample not in m.obs:
-            msg = f"mdata.obs has no column '{sample}'. It has: {list(map(str, m.obs.columns))}."
-            raise InputError(msg)
         else:
-            out.append(np.array([f"{i}:{v}" for v in m.obs[sample].reindex(cells)], dtype=object))
+            out.append(np.array([f"{i}:{v}" for v in _check.cell_labels(m, sample, rna, atac)], dtype=object))
     return np.unique(np.concatenate(out), return_inverse=True)[1]
 
 
-def _targets(mdata: MuData, source: Source, exclude: Sequence[str]) -> NDArray[np.int64]:
-    """Genes to train on."""
+def _targets(many: list[MuData], source: Source, exclude: Sequence[str]) -> NDArray[np.int64]:
+    """Genes to train on: those that no sample's TSS table puts on an excluded chromosome."""
     if not exclude:
         return np.arange(len(source.genes))
     chroms = {str(c) for c in source.grid.chroms}
@@ -205,13 +207,44 @@ def _targets(mdata: MuData, source: Source, exclude: Sequence[str]) -> NDArray[n
     if unknown:
         msg = f"exclude_chromosomes names {unknown}, which the assembly does not have."
         raise InputError(msg)
-    tss = _store.get_record(mdata, K.REC_TSS)
-    held = {str(g) for g, c in zip(tss["gene"], tss["chrom"], strict=True) if str(c) in set(exclude)}
+    tables = [_store.get_record(m, K.REC_TSS) for m in many]
+    held = {str(g) for t in tables for g, c in zip(t["gene"], t["chrom"], strict=True) if str(c) in set(exclude)}
     targets = np.flatnonzero([g not in held for g in source.genes])
     if not len(targets):
         msg = f"No gene is left outside {list(exclude)}."
         raise InputError(msg)
     return targets
+
+
+def _ranges(
+    many: list[MuData], source: Source, train: NDArray[np.int64], *, layer: str | None, rna: str
+) -> tuple[pd.Series, NDArray[np.float64]] | None:
+    """Ranges that :func:`tilegrn.pp.scale` fitted, if these are the cells, counts and TFs that it fitted them on.
+
+    None where it was not run, and for samples that were each scaled by themselves: they need ranges of all together.
+    """
+    scaled = [_store.has_record(m, K.REC_SCALE) for m in many]
+    if not any(scaled):
+        return None
+    records = [_store.get_record(m, K.REC_SCALE) for m, done in zip(many, scaled, strict=True) if done]
+    first = many[scaled.index(True)]
+    if len(many) > 1 and (not all(scaled) or len({str(r.get("cells")) for r in records}) > 1):
+        _log().info("The samples were not scaled alike: ranges are fitted on the training cells of all.")
+        return None
+    tf_max, window_max = _store.scale_ranges(first, rna)
+    record = records[0]
+    call = f"Run {_store.CALLS[K.REC_SCALE]} again"
+    if str(record["layer"]) != (layer or ""):
+        msg = f"The data were scaled by the layer '{record['layer'] or 'X'}', not by '{layer or 'X'}'. {call}."
+        raise StaleError(msg)
+    if len(many) == 1 and record["own"] and record["cells"] != _store.names_fingerprint(source.cells[train]):
+        msg = f"The data were scaled on other training cells than those of the split now. {call}."
+        raise StaleError(msg)
+    lost = source.genes[source.is_tf & tf_max.reindex(source.genes).isna().to_numpy()]
+    if len(lost):
+        msg = f"{len(lost)} TFs were marked after the data were scaled, e.g. '{lost[0]}'. {call}."
+        raise StaleError(msg)
+    return tf_max, window_max
 
 
 def _with_reach(
@@ -287,8 +320,7 @@ def _fold_of_genes(vocabulary: Vocabulary, preparation: Preparation) -> NDArray[
     out = np.full(d.shape[0], -1, dtype=np.int64)
     has = np.diff(d.indptr) > 0
     first = vocabulary.windows[d.indices[d.indptr[:-1][has]]]
-    per = -(-vocabulary.lengths // vocabulary.window_size)
-    out[has] = np.searchsorted(np.concatenate([[0], np.cumsum(per)]), first, side="right") - 1
+    out[has] = vocabulary.grid.chrom_of(first)
     return out
 
 
@@ -323,7 +355,7 @@ def _record(
         "n_genes": len(vocabulary.genes),
         "n_tfs": len(vocabulary.tfs),
         "n_windows": len(vocabulary.windows),
-        "grid": vocabulary.fingerprint,
+        "grid": vocabulary.grid.fingerprint,
         "input_sha256": source.hash,
         "seconds": round(seconds, 1),
         "versions": {p: version(p) for p in ("tilegrn", "torch", "lightning", "numpy", "scipy")},

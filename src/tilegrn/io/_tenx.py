@@ -1,0 +1,180 @@
+"""The count matrix of a 10x multiome run, told from the many other HDF5 files that single-cell work is full of."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tilegrn._mudata import no_pull
+from tilegrn.errors import InputError
+from tilegrn.io._h5check import claimed_bytes
+from tilegrn.io._text import existing_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mudata import MuData
+
+__all__ = ["read_10x"]
+
+_ARRAYS = ("barcodes", "data", "indices", "indptr", "shape")
+_FEATURES = ("id", "name", "feature_type")
+_LEGACY = frozenset({"barcodes", "data", "indices", "indptr", "shape"})
+_WANTED = {"rna": "Gene Expression", "atac": "Peaks"}
+_PIECE = 1 << 22
+_GIVE = "Give the filtered_feature_bc_matrix.h5 that cellranger-arc count made."
+
+
+def read_10x(path: str | Path, *, duplicates: Literal["error", "drop"] = "error") -> MuData:
+    """Read the ``filtered_feature_bc_matrix.h5`` of a 10x multiome run, through muon.
+
+    Parameters
+    ----------
+    path
+        The file of Cell Ranger ARC.
+    duplicates
+        What to do with gene symbols that occur more than once (a 10x reference holds a few): raise, or drop all genes
+        of such symbols with a warning. They are never renamed, as ``TBCE-1`` would be no gene of any TSS table.
+
+    Returns
+    -------
+    MuData with the modalities ``rna`` and ``atac``; ``var["interval"]`` is kept.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is no 10x matrix (the message says what it is and how to read that), is damaged, lacks one
+        of the two modalities, or symbols are repeated.
+    """
+    if duplicates not in {"error", "drop"}:
+        msg = f"duplicates is '{duplicates}'; it must be 'error' or 'drop'."
+        raise InputError(msg)
+    file = existing_file(path, "The 10x file")
+    _check(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what muon's own imports say about themselves
+        import muon
+    with warnings.catch_warnings(), no_pull():
+        warnings.filterwarnings(
+            "ignore", message=r".*(var_names|Variable names) (are|is) not unique", category=UserWarning
+        )
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # muon prints what it adds
+                mdata = muon.read_10x_h5(file, extended=True)
+        except Exception as err:  # scanpy raises a bare Exception; whatever it is, the file is to be named
+            msg = f"'{file}' cannot be read as a 10x h5 file: {err}"
+            raise InputError(msg) from err
+        names = mdata["rna"].var_names
+        if not names.is_unique:
+            twice = [str(n) for n in names[names.duplicated()].unique()]
+            text = f"{len(twice)} gene symbols occur more than once in '{file}' ({', '.join(twice[:5])})"
+            if duplicates == "error":
+                msg = f"{text}. Drop them with grn.io.read_10x(path, duplicates='drop')."
+                raise InputError(msg)
+            warnings.warn(f"{text}; these genes are dropped.", UserWarning, stacklevel=2)
+            once = mdata["rna"][:, ~names.duplicated(keep=False)].copy()
+            mdata = type(mdata)({**mdata.mod, "rna": once})
+    return mdata
+
+
+def _check(path: Path) -> None:
+    """Raise unless a file holds a whole 10x matrix of genes and peaks."""
+    import h5py
+
+    try:
+        handle = h5py.File(path, "r")
+    except OSError as err:
+        msg = f"'{path}' cannot be read as a 10x h5 file: it is no HDF5 file, or cut short ({err}). {_GIVE}"
+        raise InputError(msg) from err
+    with handle as file:
+        try:
+            other = _other_kind(file, path)
+            if other:
+                msg = f"'{path}' is no 10x feature-barcode matrix: it is {other}"
+                raise InputError(msg)
+            _check_matrix(file["matrix"], path)
+        except (RuntimeError, KeyError, OSError, TypeError, IndexError) as err:
+            msg = f"'{path}' cannot be read as a 10x h5 file: its structure is damaged ({err}). Copy it again."
+            raise InputError(msg) from err
+
+
+def _other_kind(file: Any, path: Path) -> str:
+    """Say what kind of HDF5 file it is, and what reads it; empty for a 10x matrix."""
+    import h5py
+
+    keys = set(file)
+    encoding = file.attrs.get("encoding-type", "")
+    build = "mudata.MuData({'rna': ..., 'atac': ...})"
+    if "mod" in keys or encoding == "MuData":
+        return f"an h5mu file. Read it with grn.io.read_h5mu('{path}')."
+    if encoding == "anndata" or {"obs", "var"} <= keys:
+        return f"an h5ad file. Read it with anndata.read_h5ad('{path}'), and pair RNA and ATAC with {build}."
+    if {"row_attrs", "col_attrs"} & keys:
+        return f"a loom file. Read it with anndata.io.read_loom('{path}'), and pair RNA and ATAC with {build}."
+    if {"umi", "umis"} & keys and {"barcode_idx", "barcode"} & keys:
+        return f"a molecule_info file (single molecules, no matrix). {_GIVE}"
+    legacy = [k for k in sorted(keys) if isinstance(file[k], h5py.Group) and set(file[k]) >= _LEGACY and k != "matrix"]
+    if legacy:
+        return (
+            f"a matrix of Cell Ranger 2 or older (of {', '.join(legacy[:3])}), which has genes only. {_GIVE} Or read "
+            f"it with scanpy.read_10x_h5('{path}', genome='{legacy[0]}'), and pair it with its peaks by {build}."
+        )
+    if {"assays", "cell.names"} <= keys:
+        return "an h5Seurat file. Export RNA and ATAC as h5ad in R, and pair them with " + build + "."
+    if "matrix" not in keys or not isinstance(file["matrix"], h5py.Group):
+        held = ", ".join(sorted(keys)[:6]) or "nothing"
+        return f"an HDF5 file without the group 'matrix' (it holds {held}). {_GIVE}"
+    return ""
+
+
+def _check_matrix(matrix: Any, path: Path) -> None:
+    import h5py
+
+    features = matrix.get("features", {})
+    lost = [k for k in _ARRAYS if k not in matrix] + [f"features/{k}" for k in _FEATURES if k not in features]
+    if lost:
+        msg = f"'{path}' is no whole 10x feature-barcode matrix: 'matrix' lacks {', '.join(lost)}. {_GIVE}"
+        raise InputError(msg)
+    for group, where in ((matrix, "matrix"), (features, "matrix/features")):
+        for name, item in group.items():
+            if isinstance(item, h5py.Dataset):
+                claimed_bytes(item, f"{where}/{name}", path)
+    if matrix["shape"].shape != (2,):
+        msg = f"'{path}' is damaged: matrix/shape holds {matrix['shape'].shape} numbers, not 2. Copy it again."
+        raise InputError(msg)
+    n_features, n_cells = (int(n) for n in matrix["shape"][:])
+    n_values = len(matrix["data"])
+    indptr = matrix["indptr"][:].astype(np.int64)
+    fits = (
+        len(features["id"]) == len(features["name"]) == len(features["feature_type"]) == n_features
+        and len(matrix["barcodes"]) == n_cells == len(indptr) - 1
+        and len(matrix["indices"]) == n_values == int(indptr[-1])
+        and int(indptr[0]) == 0
+        and bool((np.diff(indptr) >= 0).all())
+    )
+    if not fits:
+        msg = (
+            f"'{path}' is damaged: the parts of its matrix do not fit each other (shape {n_features} x {n_cells}, "
+            f"{len(features['id'])} features, {len(matrix['barcodes'])} barcodes, {n_values} values). Copy it again."
+        )
+        raise InputError(msg)
+    for start in range(0, n_values, _PIECE):
+        piece = matrix["indices"][start : start + _PIECE]
+        if piece.min() < 0 or piece.max() >= n_features:
+            msg = f"'{path}' is damaged: its matrix points to features outside its {n_features}. Copy it again."
+            raise InputError(msg)
+    kinds = Counter(k.decode() if isinstance(k, bytes) else str(k) for k in features["feature_type"][:])
+    missing = [name for name, kind in _WANTED.items() if kind not in kinds]
+    if missing:
+        held = ", ".join(f"{n:,} of type '{k}'" for k, n in kinds.most_common(4)) or "none"
+        msg = (
+            f"'{path}' holds no {' and no '.join(missing)} features (it has {held}); a multiome run has genes and "
+            f"peaks. {_GIVE} If they lie in two files, read each with scanpy.read_10x_h5(path, gex_only=False), and "
+            "pair them with mudata.MuData({'rna': ..., 'atac': ...})."
+        )
+        raise InputError(msg)
