@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tests.tl._ready import ready
 from tilegrn.errors import InputError
 from tilegrn.io._networks import read_crispri, read_network, write_network
-from tilegrn.tl._links import evaluate_links
+from tilegrn.tl._link_score import evaluate_links
 from tilegrn.tl._network import evaluate_network
 from tilegrn.tl._network_baselines import baseline_network, correlation
 from tilegrn.tl._network_metrics import METRICS, interval_of_mean, rank_metrics
