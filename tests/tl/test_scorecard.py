@@ -221,7 +221,7 @@ def test_warns_of_a_cell_on_both_sides():
         x = mdata[name].X.tolil()
         x[j] = x[i]
         mdata[name].X = x.tocsr()
-    with pytest.warns(UserWarning, match=f"1 held-out cells have the very counts.*'c{j}' and 'c{i}'"):
+    with pytest.warns(UserWarning, match=f"1 held-out cells have the very counts.*'c{j:03d}' and 'c{i:03d}'"):
         grn.tl.scorecard(mdata, baselines=("mean",), n_bootstrap=0)
 
 
