@@ -83,13 +83,13 @@ def test_correlation_and_distance_baselines_equal_plain_ones(mdata):
     tfs, genes = np.arange(8), np.arange(40)
     near = baseline_network(mdata, "distance", tfs, genes)
     potential = baseline_network(mdata, "potential", tfs, genes)
-    bound, score = mdata["rna"].varm["homer_binding"], mdata["rna"].varm["tss_distance"]
+    bound, reach = mdata["rna"].varm["homer_binding"], mdata["rna"].varm["tss_distance"]
     opened = np.asarray(mdata["atac"].obsm["windows"].mean(0)).ravel()
     level = np.asarray(mdata["rna"].X.mean(0)).ravel()
     for t, g in [(0, 12), (3, 30), (7, 5)]:
-        both = np.intersect1d(bound[t].indices, score[g].indices)
+        both = np.intersect1d(bound[t].indices, reach[g].indices)
         both = both[opened[both] > 0]
-        d = np.array([score[g, w] for w in both])
+        d = np.array([np.exp(-(reach[g, w] - 1) / 25_000) for w in both])
         b = np.array([bound[t, w] for w in both])
         assert near[t, g] == pytest.approx(d.max(initial=0))
         assert potential[t, g] == pytest.approx((level[t] * b * d * opened[both]).sum(), rel=1e-5)
@@ -220,7 +220,7 @@ def test_names_that_differ_in_case_are_two_genes():
     truth = pd.DataFrame({"source": ["Dl", "Dl", "CC"], "target": ["BB", "Aa", "Aa"]})
     found = evaluate_network(edges, truth, targets="truth", min_targets=1, baselines=[])
     table = found.per_tf.set_index("source")
-    assert list(table.index) == ["Dl", "Cc"]
+    assert list(table.index) == ["Cc", "Dl"]
     assert table.loc["Cc", "auroc"] == 0.0  # Cc -> Bb is listed, Cc -> Aa is not
     with pytest.warns(UserWarning, match=r"'DL' of the truth for 'Dl', 'dl' of the data"):
         few = evaluate_network(edges, truth.replace({"source": {"CC": "DL"}}), min_targets=1, baselines=[])
