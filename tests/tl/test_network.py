@@ -17,6 +17,8 @@ from tilegrn.tl._network_baselines import baseline_network, correlation
 from tilegrn.tl._network_metrics import METRICS, interval_of_mean, rank_metrics
 from tilegrn.tl._regulons import regulons, slopes
 
+COLUMNS = ["chrom", "start", "end", "gene", "regulated"]
+
 
 @pytest.fixture(scope="module")
 def mdata():
@@ -235,3 +237,27 @@ def test_tested_pairs_keep_genes_apart_that_differ_in_case():
     with pytest.warns(UserWarning, match="'DL' of the tested pairs"):
         found = evaluate_links(edges, pairs.replace({"gene": {"Dl": "DL"}}), mdata=None)
     assert found.pairs["edges"].tolist() == [1.0, 0.0, 2.0]
+
+
+def test_tested_pairs_find_chromosomes_called_otherwise(mdata):
+    record = mdata.uns["tilegrn"]["tss"]
+    sites = [(str(c), int(p), str(g)) for c, p, g in zip(record["chrom"], record["pos"], record["gene"], strict=True)][
+        :9
+    ]
+    pairs = pd.DataFrame([(c, p - 200, p + 200, g, i % 2) for i, (c, p, g) in enumerate(sites)], columns=COLUMNS)
+    edges = pd.DataFrame({"cre": [f"{c}:{p - p % 1000}-{p - p % 1000 + 1000}" for c, p, _ in sites]})
+    edges = edges.assign(target=[g for *_, g in sites], score=np.arange(1.0, len(sites) + 1))
+    bare = pairs.assign(chrom=pairs["chrom"].str.removeprefix("chr"))
+    for data in (mdata, None):
+        want = evaluate_links(edges, pairs, mdata=data)
+        assert (want.pairs["edges"] > 0).all()
+        pd.testing.assert_frame_equal(evaluate_links(edges, bare, mdata=data).pairs, want.pairs)
+        other = edges.assign(cre=edges["cre"].str.removeprefix("chr"))
+        pd.testing.assert_frame_equal(evaluate_links(other, pairs, mdata=data).table, want.table)
+        with pytest.raises(InputError, match=r"No tested pair is on a chromosome of the (data|edges): .*'2L'"):
+            evaluate_links(edges, pairs.assign(chrom="2L"), mdata=data)
+    some = pairs.assign(chrom=["chrX", *pairs["chrom"][1:]])
+    with pytest.warns(UserWarning, match=r"1 of 9 tested pairs are on chromosomes that the data do not have.*'chrX'"):
+        assert len(evaluate_links(edges, some, mdata=mdata).pairs) == 8
+    with pytest.raises(InputError, match="No window of the edges is on a chromosome of the data"):
+        evaluate_links(edges.assign(cre="2L:1000-2000"), pairs, mdata=mdata)

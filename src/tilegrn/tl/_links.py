@@ -222,9 +222,14 @@ def _on_chromosomes(
     own = [str(c) for c in pd.unique(span[~pd.isna(span)])]
     known = own if grid is None else [str(c) for c in grid.chroms]
     called = pair_chroms(own, known, "window", total=False)
+    if own and not called:
+        msg = f"No window of the edges is on a chromosome of the data: '{listed[0]}', there are e.g. {known[:3]}."
+        raise InputError(msg)
     if any(c != k for c, k in called.items()):
         renamed = {
-            w: f"{called[c]}{w[len(c) :]}" for w, c in zip(listed, span, strict=True) if isinstance(c, str) and c in called
+            w: f"{called[c]}{w[len(c) :]}"
+            for w, c in zip(listed, span, strict=True)
+            if isinstance(c, str) and c in called
         }
         table = table.assign(cre=cre.map(lambda w: renamed.get(w, w)).to_numpy())
     chrom = pairs["chrom"].astype(str)
