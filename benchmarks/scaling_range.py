@@ -1,8 +1,8 @@
-"""What the end of a feature's range does to transfer: the largest training count against quantiles of the positive ones.
+"""What the end of a feature's range does to transfer: the largest training count against quantiles of positive ones.
 
-No model is trained. On the mouse cortex (sparse) and on simulated cells (dense): how the ranges of TFs grow with the number
-of training cells, and by how much the scaled expression of the same held-out cells differs between ranges of a small and
-of a large training set.
+No model is trained. On the mouse cortex (sparse) and on simulated cells (dense): how the ranges of TFs grow with the
+number of training cells, and by how much the scaled expression of the same held-out cells differs between ranges of a
+small and of a large training set.
 
     python benchmarks/scaling_range.py
 """
@@ -38,7 +38,7 @@ def growth(counts: sparse.csr_matrix, sizes: list[int], seed: int = 0) -> dict[s
 
 
 def change(counts: sparse.csr_matrix, few: int, many: int, held: int, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """Mean absolute change of the scaled values of held-out cells, and their mean, over expressed (cell, feature) pairs.
+    """Mean absolute change of scaled values of held-out cells, and their mean, over expressed (cell, feature) pairs.
 
     Ranges of ``few`` training cells against ranges of ``many`` that contain them.
     """
@@ -62,14 +62,13 @@ def show(name: str, counts: sparse.csr_matrix, sizes: list[int], few: int, many:
     grown, changed = growth(counts, sizes), change(counts, few, many, held)
     heads = " | ".join(f"range at {n:,} cells" for n in sizes)
     print(f"{name}: {counts.shape[0]:,} cells, {counts.shape[1]:,} TFs; {DRAWS} draws.\n")
-    print(
-        f"| range ends at | {heads} | change of a scaled value, {few:,} to {many:,} cells | mean value | change / mean |"
-    )
+    moved = f"change of a scaled value, {few:,} to {many:,} cells"
+    print(f"| range ends at | {heads} | {moved} | mean value | change / mean |")
     print("|---|" + "---|" * (len(sizes) + 3))
     for rule in RULES:
-        moved, mean = changed[rule]
+        by, mean = changed[rule]
         shares = " | ".join(f"{v:.3f}" for v in grown[rule])
-        print(f"| {rule} | {shares} | {moved:.3f} | {mean:.3f} | {moved / mean:.0%} |")
+        print(f"| {rule} | {shares} | {by:.3f} | {mean:.3f} | {by / mean:.0%} |")
     print()
 
 

@@ -241,9 +241,7 @@ def test_tested_pairs_keep_genes_apart_that_differ_in_case():
 
 def test_tested_pairs_find_chromosomes_called_otherwise(mdata):
     record = mdata.uns["tilegrn"]["tss"]
-    sites = [(str(c), int(p), str(g)) for c, p, g in zip(record["chrom"], record["pos"], record["gene"], strict=True)][
-        :9
-    ]
+    sites = list(zip(map(str, record["chrom"]), map(int, record["pos"]), map(str, record["gene"]), strict=True))[:9]
     pairs = pd.DataFrame([(c, p - 200, p + 200, g, i % 2) for i, (c, p, g) in enumerate(sites)], columns=COLUMNS)
     edges = pd.DataFrame({"cre": [f"{c}:{p - p % 1000}-{p - p % 1000 + 1000}" for c, p, _ in sites]})
     edges = edges.assign(target=[g for *_, g in sites], score=np.arange(1.0, len(sites) + 1))

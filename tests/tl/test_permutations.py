@@ -13,9 +13,9 @@ pytest.importorskip("torch")
 pytest.importorskip("lightgbm")
 pytest.importorskip("matplotlib")
 
-import tilegrn as grn  # noqa: E402
-from tests._small import copied  # noqa: E402
-from tests.tl._everything import (  # noqa: E402
+import tilegrn as grn
+from tests._small import copied
+from tests.tl._everything import (
     EXEMPT,
     QUICK,
     assert_same,

@@ -226,11 +226,8 @@ def _on_chromosomes(
         msg = f"No window of the edges is on a chromosome of the data: '{listed[0]}', there are e.g. {known[:3]}."
         raise InputError(msg)
     if any(c != k for c, k in called.items()):
-        renamed = {
-            w: f"{called[c]}{w[len(c) :]}"
-            for w, c in zip(listed, span, strict=True)
-            if isinstance(c, str) and c in called
-        }
+        heads = zip(listed, span, strict=True)
+        renamed = {w: f"{called[c]}{w[len(c) :]}" for w, c in heads if c in called}
         table = table.assign(cre=cre.map(lambda w: renamed.get(w, w)).to_numpy())
     chrom = pairs["chrom"].astype(str)
     called = pair_chroms(pd.unique(chrom), known, "tested pair", total=False)
