@@ -24,7 +24,7 @@ BASE = {"n_open": 1_000, "n_genes": 4_000, "n_windows": 100_000}
 def measure(n_open: int, n_genes: int, n_windows: int, n_cells: int = 32, reach: int = 10) -> tuple[float, float]:
     """Return milliseconds per cell of making batches and of the forward pass; each window reaches ``reach`` genes."""
     rng = np.random.default_rng(0)
-    config = ModelConfig(max_windows=n_open)
+    config = ModelConfig()
     columns = np.concatenate([np.sort(rng.choice(n_windows, n_open, replace=False)) for _ in range(n_cells)])
     windows = sparse.csr_matrix(
         (np.ones(len(columns), np.float32), columns, np.arange(n_cells + 1) * n_open), shape=(n_cells, n_windows)

@@ -28,7 +28,7 @@ sorted(path.name for path in folder.iterdir())
 # %% [markdown]
 # ## Windows, distances, binding
 #
-# Peaks go to the 1 kb window that they overlap most; each window gets a distance score to each gene within 1 Mb; the motifs are
+# Peaks go to the 1 kb window that they overlap most; each window gets its distance to each gene within 1 Mb; the motifs are
 # scanned over the peaks by HOMER's rule.
 
 # %%

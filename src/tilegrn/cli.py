@@ -228,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_training(parser: argparse.ArgumentParser, *, epochs: int | None) -> None:
     group = parser.add_argument_group("training and output")
-    group.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
+    group.add_argument("--seed", type=int, default=0, help="seed of split, training and judging (default: %(default)s)")
     usual = "by the size of the data" if epochs is None else str(epochs)
     group.add_argument("--max-epochs", type=_positive, default=epochs, metavar="N", help=f"default: {usual}")
     group.add_argument(

@@ -104,3 +104,24 @@ def test_direct_effects_find_size_and_sign_where_binding_allows():
     assert (np.sign(found.effect[support > 0]) == np.sign(true[support > 0])).all()
     factor = found.change(np.array([0]), np.zeros((2, 1)))
     np.testing.assert_array_equal(factor, 1)
+
+
+def test_each_cell_has_the_change_of_its_own():
+    """Cells are predicted in the order of their open windows; a change belongs to the cell all the same."""
+    mdata, model = trained()
+    mdata = copied(mdata)
+    name = grn.get.windows(mdata).nlargest(1, "n_peaks").index[0]
+    for asked in ({"tf": "Tf2"}, {"close": [name]}):
+        table = knockout(mdata, model, direct=False, groupby="cell_type", key_added="change", **asked)
+        source = read_source(mdata, rna="rna", atac="atac", layer=None, for_training=False)
+        before = cell_data(source, model.vocabulary, model.preparation, model.config)
+        whole = mdata["rna"].layers["change"].copy()
+        for i in (0, 17, 60):  # alone, there is no order
+            alone = copied(mdata[[i]])
+            knockout(alone, model, direct=False, key_added="change", **asked)
+            np.testing.assert_allclose(alone["rna"].layers["change"][0], whole[i], atol=2e-6)
+        for kind, part in table.groupby("group", observed=True):
+            rows = np.flatnonzero((mdata.obs["cell_type"] == kind).to_numpy() | (kind == "all"))
+            rates = np.concatenate([r for _, r, _ in model.iter_rates(before.take(rows))], axis=1)
+            got = part.set_index("target").loc[list(model.vocabulary.genes), "mean_rate"]
+            np.testing.assert_allclose(got, rates.mean((0, 1)), rtol=1e-5)

@@ -17,6 +17,8 @@ from tilegrn.tl._network_baselines import baseline_network, correlation
 from tilegrn.tl._network_metrics import METRICS, interval_of_mean, rank_metrics
 from tilegrn.tl._regulons import regulons, slopes
 
+COLUMNS = ["chrom", "start", "end", "gene", "regulated"]
+
 
 @pytest.fixture(scope="module")
 def mdata():
@@ -83,14 +85,13 @@ def test_correlation_and_distance_baselines_equal_plain_ones(mdata):
     tfs, genes = np.arange(8), np.arange(40)
     near = baseline_network(mdata, "distance", tfs, genes)
     potential = baseline_network(mdata, "potential", tfs, genes)
-    bound, score = mdata["rna"].varm["homer_binding"], mdata["rna"].varm["tss_distance"].astype(float)
-    score.data = np.exp(-(score.data - 1) / 25_000)
+    bound, reach = mdata["rna"].varm["homer_binding"], mdata["rna"].varm["tss_distance"]
     opened = np.asarray(mdata["atac"].obsm["windows"].mean(0)).ravel()
     level = np.asarray(mdata["rna"].X.mean(0)).ravel()
     for t, g in [(0, 12), (3, 30), (7, 5)]:
-        both = np.intersect1d(bound[t].indices, score[g].indices)
+        both = np.intersect1d(bound[t].indices, reach[g].indices)
         both = both[opened[both] > 0]
-        d = np.array([score[g, w] for w in both])
+        d = np.array([np.exp(-(reach[g, w] - 1) / 25_000) for w in both])
         b = np.array([bound[t, w] for w in both])
         assert near[t, g] == pytest.approx(d.max(initial=0))
         assert potential[t, g] == pytest.approx((level[t] * b * d * opened[both]).sum(), rel=1e-5)
@@ -221,7 +222,7 @@ def test_names_that_differ_in_case_are_two_genes():
     truth = pd.DataFrame({"source": ["Dl", "Dl", "CC"], "target": ["BB", "Aa", "Aa"]})
     found = evaluate_network(edges, truth, targets="truth", min_targets=1, baselines=[])
     table = found.per_tf.set_index("source")
-    assert list(table.index) == ["Dl", "Cc"]
+    assert list(table.index) == ["Cc", "Dl"]
     assert table.loc["Cc", "auroc"] == 0.0  # Cc -> Bb is listed, Cc -> Aa is not
     with pytest.warns(UserWarning, match=r"'DL' of the truth for 'Dl', 'dl' of the data"):
         few = evaluate_network(edges, truth.replace({"source": {"CC": "DL"}}), min_targets=1, baselines=[])
@@ -236,3 +237,25 @@ def test_tested_pairs_keep_genes_apart_that_differ_in_case():
     with pytest.warns(UserWarning, match="'DL' of the tested pairs"):
         found = evaluate_links(edges, pairs.replace({"gene": {"Dl": "DL"}}), mdata=None)
     assert found.pairs["edges"].tolist() == [1.0, 0.0, 2.0]
+
+
+def test_tested_pairs_find_chromosomes_called_otherwise(mdata):
+    record = mdata.uns["tilegrn"]["tss"]
+    sites = list(zip(map(str, record["chrom"]), map(int, record["pos"]), map(str, record["gene"]), strict=True))[:9]
+    pairs = pd.DataFrame([(c, p - 200, p + 200, g, i % 2) for i, (c, p, g) in enumerate(sites)], columns=COLUMNS)
+    edges = pd.DataFrame({"cre": [f"{c}:{p - p % 1000}-{p - p % 1000 + 1000}" for c, p, _ in sites]})
+    edges = edges.assign(target=[g for *_, g in sites], score=np.arange(1.0, len(sites) + 1))
+    bare = pairs.assign(chrom=pairs["chrom"].str.removeprefix("chr"))
+    for data in (mdata, None):
+        want = evaluate_links(edges, pairs, mdata=data)
+        assert (want.pairs["edges"] > 0).all()
+        pd.testing.assert_frame_equal(evaluate_links(edges, bare, mdata=data).pairs, want.pairs)
+        other = edges.assign(cre=edges["cre"].str.removeprefix("chr"))
+        pd.testing.assert_frame_equal(evaluate_links(other, pairs, mdata=data).table, want.table)
+        with pytest.raises(InputError, match=r"No tested pair is on a chromosome of the (data|edges): .*'2L'"):
+            evaluate_links(edges, pairs.assign(chrom="2L"), mdata=data)
+    some = pairs.assign(chrom=["chrX", *pairs["chrom"][1:]])
+    with pytest.warns(UserWarning, match=r"1 of 9 tested pairs are on chromosomes that the data do not have.*'chrX'"):
+        assert len(evaluate_links(edges, some, mdata=mdata).pairs) == 8
+    with pytest.raises(InputError, match="No window of the edges is on a chromosome of the data"):
+        evaluate_links(edges.assign(cre="2L:1000-2000"), pairs, mdata=mdata)

@@ -207,3 +207,17 @@ def test_an_uncalibrated_spread_warns():
     _store.put_record(mdata, K.REC_PREDICT, mdata.uns["tilegrn"]["predict"] | {"calibrated": False})
     with pytest.warns(UserWarning, match="not calibrated"):
         assert "UNCALIBRATED" in grn.tl.reliability(mdata).sentence
+
+
+def test_pairs_that_are_drawn_follow_names(monkeypatch):
+    from tilegrn.tl import _reliability
+
+    monkeypatch.setattr(_reliability, "_PAIRS", 500)
+    mdata = spreading()
+    order = np.random.default_rng(2).permutation(N_GENES)
+    with no_pull():
+        other = md.MuData({"rna": mdata["rna"][:, order].copy(), "atac": mdata["atac"]})
+    other.obs, other.uns = mdata.obs, mdata.uns
+    a, b = (grn.tl.reliability(m, n_bootstrap=20).parameters for m in (mdata, other))
+    assert a["spearman_spread"] == pytest.approx(b["spearman_spread"], rel=1e-6)
+    assert a["excess_gap"] == pytest.approx(b["excess_gap"], rel=1e-4)

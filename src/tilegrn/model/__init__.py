@@ -1,1 +1,1 @@
-"""To be wired."""
+"""The network: its modules, inputs, fit and files."""

@@ -1,4 +1,4 @@
-"""log1p and min-max scaling of window accessibility and TF expression, fitted on training cells only."""
+"""log1p and scaling to [0, 1] of window accessibility and TF expression, fitted on training cells only."""
 
 from __future__ import annotations
 
@@ -49,8 +49,7 @@ def scale(
         Column of ``mdata.obs`` that says which cells train. If it is absent, the default random split is drawn and
         written, as :func:`split_cells` would.
     like
-        A MuData that was scaled before: take its minimum and maximum instead of fitting (new cells of the same
-        assembly).
+        A MuData that was scaled before: take its ranges instead of fitting (new cells of the same assembly).
     layer
         Layer of the RNA counts; None is X.
     seed

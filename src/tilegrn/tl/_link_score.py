@@ -13,15 +13,19 @@ from tilegrn import _check, _store
 from tilegrn import _keys as K
 from tilegrn._symbols import find_symbols, match_symbols, warn_ambiguous
 from tilegrn.errors import InputError
+from tilegrn.io._chroms import pair_chroms
 from tilegrn.tl._network_metrics import METRICS, rank_metrics
 
 if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
+    from tilegrn._grid import Grid
+
 __all__ = ["LinkScore", "evaluate_links", "is_link_table"]
 
 _COLUMNS = ("chrom", "start", "end", "gene", "regulated")
+_SPAN = r"^(.+?)[:\-](\d+)-(\d+)$"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +76,15 @@ def evaluate_links(
         ``cre`` (a window) or ``peak``, ``target, score``, and any number of sources: scores of a place and gene are
         added up.
     truth
-        ``chrom, start, end`` (bp, half-open), ``gene``, ``regulated`` (bool or 0/1).
+        ``chrom, start, end`` (bp, half-open), ``gene``, ``regulated`` (bool or 0/1). Chromosomes may be called ``1`` or
+        ``chr1``, whatever the data call them.
     mdata
         Data with ``bin_peaks`` and ``tss_distance``, for the baselines; without it there are none.
 
     Raises
     ------
     InputError
-        If a column is missing or no tested pair is in the data.
+        If a column is missing, or no tested pair is in the data or on a chromosome of theirs.
     """
     missing = [c for c in _COLUMNS if c not in truth.columns]
     if missing:
@@ -107,6 +112,8 @@ def evaluate_links(
             msg = f"{lost} of {len(pairs)} tested pairs have a gene without a TSS in the data and are left out."
             warnings.warn(msg, UserWarning, stacklevel=3)
             pairs, names = pairs[there].reset_index(drop=True), names[there]
+    if len(pairs):
+        pairs, names, table = _on_chromosomes(pairs, names, table, None if mdata is None else _store.get_grid(mdata))
     if not len(pairs):
         msg = "No tested pair is in the data: check organism, assembly and gene names."
         raise InputError(msg)
@@ -130,6 +137,48 @@ def evaluate_links(
     return LinkScore(pd.DataFrame.from_dict(rows, orient="index"), pairs, int(true.sum()))
 
 
+def _on_chromosomes(
+    pairs: pd.DataFrame, names: NDArray[np.object_], table: pd.DataFrame, grid: Grid | None
+) -> tuple[pd.DataFrame, NDArray[np.object_], pd.DataFrame]:
+    """Name chromosomes of pairs and windows as the data do (``1`` as ``chr1``); leave out pairs on none of theirs.
+
+    Without data the windows of the edges say what chromosomes are called, but not which there are.
+    """
+    column = "cre" if "cre" in table else "peak"
+    cre = table[column].astype(str)
+    listed = pd.unique(cre)
+    span = pd.Series(listed).str.extract(_SPAN)[0].to_numpy(dtype=object)
+    own = [str(c) for c in pd.unique(span[~pd.isna(span)])]
+    known = own if grid is None else [str(c) for c in grid.chroms]
+    called = pair_chroms(own, known, "window", total=False)
+    if own and not called:
+        msg = f"No window of the edges is on a chromosome of the data: '{listed[0]}', there are e.g. {known[:3]}."
+        raise InputError(msg)
+    if any(c != k for c, k in called.items()):
+        heads = zip(listed, span, strict=True)
+        renamed = {w: f"{called[c]}{w[len(c) :]}" for w, c in heads if c in called}
+        table = table.assign(**{column: cre.map(lambda w: renamed.get(w, w)).to_numpy()})
+    chrom = pairs["chrom"].astype(str)
+    called = pair_chroms(pd.unique(chrom), known, "tested pair", total=False)
+    there = chrom.isin(list(called)).to_numpy()
+    if not there.any():
+        msg = (
+            f"No tested pair is on a chromosome of the {'edges' if grid is None else 'data'}: pairs on e.g. "
+            f"'{chrom.iloc[0]}', there are e.g. {known[:3]}. Check the assembly."
+        )
+        raise InputError(msg)
+    if grid is None:
+        return pairs.assign(chrom=chrom.map(lambda c: called.get(c, c))), names, table
+    if not there.all():
+        msg = (
+            f"{int((~there).sum())} of {len(pairs)} tested pairs are on chromosomes that the data do not have, e.g. "
+            f"'{chrom[~there].iloc[0]}', and are left out."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=4)
+    pairs = pairs.assign(chrom=chrom.map(called))
+    return pairs[there].reset_index(drop=True), names[there], table
+
+
 def _best(table: pd.DataFrame, pairs: pd.DataFrame, names: NDArray[np.object_]) -> NDArray[np.float64]:
     """Largest score over windows or peaks that each tested element touches; ``names``: genes of the pairs."""
     plain = pd.DataFrame(
@@ -141,7 +190,7 @@ def _best(table: pd.DataFrame, pairs: pd.DataFrame, names: NDArray[np.object_]) 
     )
     plain = plain[plain["gene"].isin(names)]
     total = plain.groupby(["cre", "gene"], as_index=False, observed=True)["score"].sum()
-    span = total["cre"].str.extract(r"^(.+?)[:\-](\d+)-(\d+)$")
+    span = total["cre"].str.extract(_SPAN)
     total = total[span.notna().all(axis=1)]
     span = span.loc[total.index]
     total = total.assign(chrom=span[0], start=span[1].astype(np.int64), end=span[2].astype(np.int64))

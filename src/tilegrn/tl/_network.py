@@ -222,7 +222,9 @@ def _axes(
     else:
         tfs = np.asarray(pd.unique(table["source"].astype(str)), dtype=object)
         genes = np.asarray(pd.unique(table["target"].astype(str)), dtype=object)
-    tfs = np.asarray(tfs, dtype=object)
+    # By name: trees and the bootstrap draw by position, and ties among signs are cut by it.
+    tfs, genes = (np.asarray(names, dtype=object) for names in (tfs, genes))
+    tfs, genes = tfs[_check.by_name(tfs)], genes[_check.by_name(genes)]
     sources = tfs[pd.Index(tfs).isin(truth["source"].astype(str))]
     if targets == "truth":
         genes = genes[pd.Index(genes).isin(truth["target"].astype(str))]

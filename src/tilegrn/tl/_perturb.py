@@ -182,8 +182,11 @@ def _direct(
 
 
 def _rates(model: GRNModel, data: CellData) -> NDArray[np.float32]:
-    """Return rates of some cells, networks x cells x genes."""
-    return np.concatenate([known for _, known, _ in model.iter_rates(data, batch_size=data.n_cells)], axis=1)
+    """Return rates of some cells, networks x cells x genes; batches come in another order than the cells."""
+    out = np.empty((len(model.networks), data.n_cells, len(model.vocabulary.genes)), dtype=np.float32)
+    for rows, known, _ in model.iter_rates(data, batch_size=data.n_cells):
+        out[:, rows] = known
+    return out
 
 
 def _levels(tf: str | Sequence[str] | Mapping[str, float] | None, to: float, model: GRNModel) -> dict[int, float]:

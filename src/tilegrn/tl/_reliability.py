@@ -175,7 +175,8 @@ def reliability(
     size = _size_factors(record, adata)[rows]
     p, sd = adata.layers[predicted], adata.layers[f"{predicted}_sd"]
     usable = np.isfinite(np.asarray(p[rows])).all(axis=0) & np.isfinite(np.asarray(sd[rows])).all(axis=0)
-    genes = np.flatnonzero(usable & ~adata.var[K.IS_TF].to_numpy(dtype=bool))
+    genes = _check.by_name(adata.var_names)  # pairs are drawn where there are many
+    genes = genes[(usable & ~adata.var[K.IS_TF].to_numpy(dtype=bool))[genes]]
     if not len(genes):
         msg = f"No gene that is no TF is predicted in all of the {len(rows)} judged cells."
         raise InputError(msg)
