@@ -262,11 +262,14 @@ def test_a_gene_out_of_reach_is_warned_of_and_has_no_windows():
 
 def test_several_tss_follow_the_documented_rule():
     tss = pd.concat([TSS, TSS.iloc[:1].assign(pos=4000)])
-    scores = {}
+    bp, scores = {}, {}
     for rule in ("nearest", "all"):
         mdata = binned()
         grn.pp.tss_distance(mdata, tss, multiple=rule)
-        scores[rule] = mdata["rna"].varm["tss_distance"][0].toarray().ravel()
+        bp[rule] = mdata["rna"].varm["tss_distance"][0].toarray().ravel()
+        scores[rule] = grn.get.window_tg(mdata).query("target_id == 'Sox2'")["distance_score"].to_numpy()
+    np.testing.assert_array_equal(bp["nearest"], bp["all"])
+    assert bp["all"][:2].tolist() == [1, 951]
     np.testing.assert_allclose(scores["nearest"][:2], [1, np.exp(-950 / 25_000)], rtol=1e-6)
     np.testing.assert_allclose(
         scores["all"][:2], [1 + np.exp(-3001 / 25_000), np.exp(-950 / 25_000) + np.exp(-2001 / 25_000)], rtol=1e-6

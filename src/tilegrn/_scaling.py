@@ -3,7 +3,7 @@
 Pure arrays. The range of a feature begins at a count of 0, so that a sparse matrix stays sparse and what is expressed
 or open stays so, and ends at a quantile of its positive counts. The largest count of all would be an extreme value: it
 grows with the number of cells, so that the same cell would be scaled otherwise by a larger data set. Values above the
-range become 1.
+range become 1. A feature that is the same in all cells scales to 0.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ TOP = 0.95
 
 @dataclass(frozen=True, eq=False)
 class MinMax:
-    """Upper end of the range of each feature in log1p counts (float64); 0 for a feature without positive counts."""
+    """Upper end of the range of each feature in log1p counts (float64); 0 for one that does not vary."""
 
     maximum: NDArray[np.float64]
 
     def transform(self, counts: sparse.spmatrix | sparse.sparray) -> sparse.csr_matrix:
-        """Scale cells x features counts to [0, 1], CSR float32; a feature never seen in fitting scales to 0."""
+        """Scale cells x features counts to [0, 1], CSR float32; a feature that did not vary in fitting scales to 0."""
         x = sparse.csr_matrix(counts.astype(np.float64, copy=True))  # wide first: small integers overflow when added up
         x.sum_duplicates()
         top = self.maximum[x.indices]
@@ -68,4 +68,6 @@ def fit_minmax(counts: sparse.spmatrix | sparse.sparray, cells: ArrayLike | None
     high = np.minimum(low + 1, n[seen] - 1)
     out = np.zeros(x.shape[1])
     out[seen] = value[first + low] + (at - low) * (value[first + high] - value[first + low])
+    varies = (n[seen] < x.shape[0]) | (value[first] < value[first + n[seen] - 1])
+    out[seen[~varies]] = 0.0
     return MinMax(out)

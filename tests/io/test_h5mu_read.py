@@ -105,7 +105,7 @@ def lost_index(file, folder):
         (shape, "do not fit: shape"),
         (no_data, "lacks data"),
         (no_modalities, "holds no modalities"),
-        (newer, "schema 99, newer than 1; upgrade tilegrn"),
+        (newer, "schema 99, newer than 2; upgrade tilegrn"),
         (lost_index, "cannot be read as a MuData"),
     ],
 )

@@ -28,8 +28,8 @@ def judged(seed: int = 0, *, quality: float = 1.0, depth_only: bool = False) -> 
     opened = rng.poisson(np.exp(-3 + state @ rng.normal(0, 0.5, size=(2, N_PEAKS))) * depth[:, None]).astype(np.float32)
     sf = _metrics.size_factors(counts.sum(1), counts[:N_TRAIN].sum(1))
     rna = ad.AnnData(sparse.csr_matrix(counts))
-    rna.obs_names = [f"c{i}" for i in range(n)]
-    rna.var_names = [f"G{i}" for i in range(N_GENES)]
+    rna.obs_names = [f"c{i:03d}" for i in range(n)]
+    rna.var_names = [f"G{i:02d}" for i in range(N_GENES)]
     rna.var[K.IS_TF] = np.arange(N_GENES) < N_TFS
     noisy = mean + quality * (state @ load)
     rna.layers[K.PREDICTED] = _metrics.expected_log1p(np.exp(noisy), sf)

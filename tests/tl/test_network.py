@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tests.tl._ready import ready
 from tilegrn.errors import InputError
 from tilegrn.io._networks import read_crispri, read_network, write_network
-from tilegrn.tl._links import evaluate_links
+from tilegrn.tl._link_score import evaluate_links
 from tilegrn.tl._network import evaluate_network
 from tilegrn.tl._network_baselines import baseline_network, correlation
 from tilegrn.tl._network_metrics import METRICS, interval_of_mean, rank_metrics
@@ -83,7 +83,8 @@ def test_correlation_and_distance_baselines_equal_plain_ones(mdata):
     tfs, genes = np.arange(8), np.arange(40)
     near = baseline_network(mdata, "distance", tfs, genes)
     potential = baseline_network(mdata, "potential", tfs, genes)
-    bound, score = mdata["rna"].varm["homer_binding"], mdata["rna"].varm["tss_distance"]
+    bound, score = mdata["rna"].varm["homer_binding"], mdata["rna"].varm["tss_distance"].astype(float)
+    score.data = np.exp(-(score.data - 1) / 25_000)
     opened = np.asarray(mdata["atac"].obsm["windows"].mean(0)).ravel()
     level = np.asarray(mdata["rna"].X.mean(0)).ravel()
     for t, g in [(0, 12), (3, 30), (7, 5)]:

@@ -221,7 +221,7 @@ def test_warns_of_a_cell_on_both_sides():
         x = mdata[name].X.tolil()
         x[j] = x[i]
         mdata[name].X = x.tocsr()
-    with pytest.warns(UserWarning, match=f"1 held-out cells have the very counts.*'c{j}' and 'c{i}'"):
+    with pytest.warns(UserWarning, match=f"1 held-out cells have the very counts.*'c{j:03d}' and 'c{i:03d}'"):
         grn.tl.scorecard(mdata, baselines=("mean",), n_bootstrap=0)
 
 
@@ -287,7 +287,7 @@ def all_tfs(m):
         (all_tfs, {}, InputError, "No predicted non-TF gene"),
         (None, {"baselines": ("ridge", "oracle")}, InputError, r"\['oracle'\] are unknown.*'low_rank'"),
         (None, {"resample": "peaks"}, InputError, "must be 'cells' or 'genes'"),
-        (None, {"groupby": "nothing"}, InputError, "groupby='nothing'"),
+        (None, {"groupby": "nothing"}, InputError, "No obs column 'nothing'"),
         (None, {"rna": "gex"}, InputError, "no modality 'gex'"),
     ],
 )

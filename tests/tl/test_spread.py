@@ -50,7 +50,7 @@ def test_the_factor_is_that_of_validation_cells_and_genes_that_are_no_tfs(traine
     rates = np.empty((2, data.n_cells, 40), dtype=np.float32)
     for rows, part, _ in model.iter_rates(data):
         rates[:, rows] = part
-    plain = ~mdata["rna"].var["is_tf"].to_numpy()
+    plain = ~mdata["rna"].var.loc[list(model.vocabulary.genes), "is_tf"].to_numpy()
     logged = normalised_log1p(data.counts, data.size_factor).toarray()
     want = factor_of_sums(*spread_sums(logged[:, plain], rates[:, :, plain], data.size_factor))
     got = [model.record[f"spread_factor{end}"] for end in ("", "_low", "_high")]

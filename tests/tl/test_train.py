@@ -196,7 +196,7 @@ def test_samples_whose_distances_mean_something_else_are_refused(trained, change
     grn.pp.tss_distance(b, table.assign(pos=table["pos"] + 7) if "tss" in change else table, **other)
     with pytest.raises(InputError, match=said):
         train([a, b], **QUICK)
-    for call in (predict, grn.tl.edges, grn.tl.links):
+    for call in (predict, grn.tl.edges):
         with pytest.raises(InputError, match=said):
             call(b, model)
     with pytest.raises(InputError, match=said):

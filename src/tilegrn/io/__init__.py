@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tilegrn.io._activity import read_activity
 from tilegrn.io._genome import read_chrom_sizes
 from tilegrn.io._h5mu import read_h5mu, write_h5mu, write_zarr
 from tilegrn.io._homer import read_homer
 from tilegrn.io._homer_peaks import write_homer_peaks
+from tilegrn.io._links import write_links
 from tilegrn.io._motif_files import jaspar_motifs, read_motifs, write_motifs
 from tilegrn.io._networks import read_crispri, read_network, write_network
 from tilegrn.io._run_homer import run_homer
@@ -21,6 +23,7 @@ __all__ = [
     "jaspar_motifs",
     "load_model",
     "read_10x",
+    "read_activity",
     "read_chrom_sizes",
     "read_crispri",
     "read_h5mu",
@@ -31,6 +34,7 @@ __all__ = [
     "run_homer",
     "write_h5mu",
     "write_homer_peaks",
+    "write_links",
     "write_motifs",
     "write_network",
     "write_zarr",

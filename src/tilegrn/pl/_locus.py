@@ -11,6 +11,7 @@ from tilegrn import _store
 from tilegrn._edges_table import as_edges
 from tilegrn._edges_table import edges as stored
 from tilegrn.errors import InputError
+from tilegrn.io._peaks import parse_peaks
 from tilegrn.pl._network import one_group
 from tilegrn.pl._style import ACCENT, GREY, MODEL, axes, tidy
 
@@ -48,7 +49,8 @@ def locus(
     tf
         Arcs of this TF only; all TFs of a window summed by default.
     links
-        A table ``cre, target, score`` instead of the stored triplets, such as from :func:`tilegrn.tl.links`.
+        A table ``cre`` (or ``peak``), ``target, score`` instead of the stored triplets, such as from
+        :func:`tilegrn.tl.links`.
     n
         Most arcs drawn.
     flank
@@ -71,7 +73,6 @@ def locus(
         If the gene has no TSS or no arcs.
     """
     record = _store.get_record(mdata, K.REC_TSS)
-    grid = _store.get_grid(mdata)
     mine = np.asarray(record["gene"], dtype=object).astype(str) == gene
     if not mine.any():
         msg = f"'{gene}' has no TSS in the table that grn.pp.tss_distance was given."
@@ -87,11 +88,12 @@ def locus(
         msg = f"'{gene}' has no edge through a window{'' if tf is None else f' from {tf}'} in this network."
         raise InputError(msg)
     signed = table["score"].to_numpy(dtype=float) * (table["sign"].to_numpy() if "sign" in table else 1.0)
-    arcs = table.assign(cre=table["cre"].astype(str), signed=signed).groupby("cre")["signed"].sum()
+    places = table["cre" if "cre" in table else "peak"].astype(str)
+    arcs = table.assign(cre=places, signed=signed).groupby("cre")["signed"].sum()
     arcs = arcs.loc[arcs.abs().nlargest(n).index]
     arcs = arcs[arcs.abs() >= LEAST * arcs.abs().max()]
-    number = grid.numbers(arcs.index)
-    middle = (grid.starts(number) + grid.ends(number)) / 2
+    _, start, end = parse_peaks(arcs.index)
+    middle = (start + end) / 2
     low, high = min(middle.min(), own.min()) - flank, max(middle.max(), own.max()) + flank
     ax = axes(ax, size=(8.0, 3.0))
     _bars(ax, mdata, atac, chrom, low, high)

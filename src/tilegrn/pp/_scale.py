@@ -37,7 +37,8 @@ def scale(
 
     A range begins at a count of 0 and ends at the 95 % quantile of the feature's positive training counts, not at the
     largest: that grows with the number of cells, so that a model of a larger data set would see the same cell
-    otherwise. Ranges are kept, so that other cells scale the same way; values above are set to 1.
+    otherwise. Ranges are kept, so that other cells scale the same way; values above are set to 1. A feature that is the
+    same in all training cells scales to 0.
     :func:`tilegrn.tl.train` reads them.
 
     Parameters

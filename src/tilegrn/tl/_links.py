@@ -1,262 +1,266 @@
-"""Window -> TG links of a model, and tested element-gene pairs (CRISPRi) to hold them against."""
+"""Links of every peak within reach of every gene, by the score of :func:`tilegrn.tl.score_pairs`."""
 
 from __future__ import annotations
 
-import warnings
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
-from tilegrn import _check, _store
 from tilegrn import _keys as K
-from tilegrn._symbols import find_symbols, labelled, match_symbols, warn_ambiguous
+from tilegrn import _store
+from tilegrn._intervals import distance_pairs
+from tilegrn._symbols import labelled
 from tilegrn.errors import InputError
-from tilegrn.tl._inputs import cell_data
-from tilegrn.tl._network_metrics import METRICS, rank_metrics
-from tilegrn.tl._source import read_source, require_alike
+from tilegrn.io._activity import read_activity
+from tilegrn.tl._pair_data import PairData, read_pair_data
+from tilegrn.tl._pair_evidence import correlation, shrunken
+from tilegrn.tl._pair_features import (
+    AROUND,
+    Landscape,
+    accessibility_between,
+    element_features,
+    gene_features,
+    pair_features,
+)
+from tilegrn.tl._pair_places import on_line
+from tilegrn.tl._pair_weights import PairWeights
+from tilegrn.tl._pairs import density
 
 if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
     from mudata import MuData
     from numpy.typing import NDArray
 
-    from tilegrn.model.grn_model import GRNModel
+    from tilegrn.tl._pair_places import Floats, Ints, Places
 
-__all__ = ["LinkScore", "evaluate_links", "is_link_table", "links"]
+__all__ = ["links"]
 
-_COLUMNS = ("chrom", "start", "end", "gene", "regulated")
+logger = logging.getLogger(__name__)
 
 
 def links(
     mdata: MuData,
-    model: GRNModel,
     *,
     groupby: str | None = None,
+    group: str | None = None,
+    top: int | None = 20,
+    max_distance: int | None = None,
+    activity: str | os.PathLike[str] | None = None,
+    weights: PairWeights | None = None,
+    evidence: bool = True,
+    tss: str | Path | pd.DataFrame | Any | None = None,
     layer: str | None = None,
     rna: str = "rna",
     atac: str = "atac",
 ) -> pd.DataFrame:
-    """List window -> TG links, whichever TFs carry them; needs no binding.
+    """Score every peak within reach of every gene, and list the best peaks of each; needs no model and no binding.
+
+    The score is that of :func:`score_pairs`, with peaks as elements.
 
     Parameters
     ----------
-    mdata, model
-        As for :func:`edges`.
-    groupby
-        Column of ``obs``: accessibility per group.
-    layer
-        Layer of the RNA counts.
-    rna, atac
-        Names of the modalities.
+    mdata
+        Multiome data after :func:`tilegrn.pp.tss_distance`.
+    groupby, group
+        Column of ``obs``: links of each group, or of one.
+    top
+        Best peaks of each gene that are listed, in each group; None lists all (millions of rows at 10x density).
+    max_distance
+        Reach in bp from a peak's middle to a TSS; that of ``tss_distance`` by default.
+    activity
+        BED or bigWig of the cell type, see :func:`score_pairs`; with several groups it is used for each of them.
+    weights, evidence, tss, layer, rna, atac
+        As for :func:`score_pairs`.
 
     Returns
     -------
-    DataFrame ``group, cre, target, score, sign, effect, accessibility, distance``, best first within a group.
-    ``effect`` is what the open window adds to the log rate in the cis head, averaged over the networks;
-    ``accessibility`` the mean scaled accessibility of the window in the group; ``distance`` in bp; ``score`` =
-    accessibility x exp(-distance / decay) x the cis head's weight of the
-    pair (its sigmoid attention, between 0 and the number of heads).
+    DataFrame ``group, peak, target`` (categorical), ``score`` (float64, 0 to 1), ``rank`` (int32, within gene and
+    group, from 1), ``distance`` (bp, int64, from the peak's middle to the nearest TSS), ``tss`` (int64, 0-based),
+    ``correlation`` (float32, shrunken, over all cells), ``accessibility`` (float32, fragments per million of the group
+    in peaks within 250 bp); best first within a group. ``attrs`` as for :func:`score_pairs`.
+    :func:`tilegrn.io.write_links` writes it for genome browsers, :func:`tilegrn.pl.locus` draws it.
 
     Raises
     ------
+    MissingStepError
+        Before :func:`tilegrn.pp.tss_distance`.
     InputError
-        If the model has no cis head or other windows than the MuData.
+        If a group is unknown, an argument is out of range, or no peak is within reach of a gene.
     """
-    source = read_source(mdata, rna=rna, atac=atac, layer=layer, for_training=False)
-    v = model.vocabulary
-    require_alike(source, v)
-    data = cell_data(source, v, model.preparation, model.config)
-    decay = float(_store.get_record(mdata, K.REC_TSS)["decay"])
-    level = np.asarray(data.tfs.mean(axis=0), dtype=np.float32).ravel()
-    window, gene, weight, effect = model.cis_weights(level)
-    found = np.asarray(model.preparation.distance[gene, window]).ravel() - 1
-    labels = np.full(len(source.cells), "all", dtype=object)
-    if groupby is not None:
-        labels = _check.cell_labels(mdata, groupby, rna, atac)
-    used, code = np.unique(window, return_inverse=True)
-    names = v.grid.names(v.windows[used])
-    near = np.exp(-found / decay) * weight
-    tables = []
-    groups = [str(g) for g in np.unique(labels)]
-    for i, name in enumerate(groups):
-        opened = np.asarray(data.windows[labels == name].mean(axis=0), dtype=np.float64).ravel()[window]
-        score = opened * near
-        order = np.argsort(-score, kind="stable")[: int((score > 0).sum())]
-        tables.append(
-            pd.DataFrame(
-                {
-                    "group": labelled(np.full(len(order), i), groups),
-                    "cre": labelled(code[order], names),
-                    "target": labelled(gene[order], v.genes),
-                    "score": score[order].astype(np.float32),
-                    "sign": np.sign(effect[order]).astype(np.int8),
-                    "effect": effect[order],
-                    "accessibility": opened[order].astype(np.float32),
-                    "distance": np.rint(found[order]).astype(np.int64),
-                }
-            )
-        )
-    return pd.concat(tables, ignore_index=True)
+    if top is not None and top < 1:
+        msg = f"top is {top}; give 1 or more peaks a gene, or None for all."
+        raise InputError(msg)
+    reach = int(_store.get_record(mdata, K.REC_TSS)["max_distance"]) if max_distance is None else int(max_distance)
+    if reach < 0:
+        msg = f"max_distance is {reach}; it must be 0 bp or more."
+        raise InputError(msg)
+    used = PairWeights.shipped() if weights is None else weights
+    data = read_pair_data(mdata, groupby=groupby, tss=tss, layer=layer, rna=rna, atac=atac)
+    wanted = data.groups if group is None else [_known(data, groupby, group)]
+    bulk = None if activity is None else _peak_activity(data, activity)
+    parts = {g: _group_part(data, data.landscape(g), used, bulk) for g in wanted}
+    chosen = next(iter(parts.values())).chosen
+    if activity is not None and "activity" not in used.sets[chosen]:
+        msg = "These weights have no set with activity. Leave activity= out, or fit them with it: grn.tl.fit_pairs."
+        raise InputError(msg)
+    evidenced = _Evidence(data, used.evidence) if evidence else None
+    tables: dict[str, list[pd.DataFrame]] = {g: [] for g in wanted}
+    n_pairs = 0
+    for code in np.unique(data.chrom[data.chrom >= 0]):
+        near = _near(data, int(code), reach)
+        n_pairs += len(near.gene)
+        if not len(near.gene):
+            continue
+        geometry = used.part(chosen, pair_features(near.places))
+        r = np.zeros(len(near.gene))
+        if evidenced is not None:
+            r = evidenced.of(near.peak, near.gene)
+            geometry += evidenced.weight * r
+        for g in wanted:
+            tables[g].append(_best(near, parts[g], geometry, r, top, used))
+    if not n_pairs:
+        msg = f"No peak lies within {reach} bp of a gene's TSS. Give a larger max_distance=."
+        raise InputError(msg)
+    logger.info("%d pairs of a peak and a gene within %d bp, %d groups.", n_pairs, reach, len(wanted))
+    names = [str(p) for p in mdata.mod[atac].var_names]
+    out = []
+    for i, g in enumerate(wanted):
+        whole = pd.concat(tables[g], ignore_index=True).sort_values("score", ascending=False, kind="stable")
+        out.append(whole.assign(group=i))
+    table = pd.concat(out, ignore_index=True)
+    table["group"] = labelled(table["group"].to_numpy(), wanted)
+    table["peak"] = labelled(table["peak"].to_numpy(), names)
+    table["target"] = labelled(table["target"].to_numpy(), data.genes[: data.n_data])
+    table = table[["group", "peak", "target", "score", "rank", "distance", "tss", "correlation", "accessibility"]]
+    table.attrs = {"features": chosen, "effective_axes": 0.0 if evidenced is None else evidenced.axes}
+    return table
+
+
+def _known(data: PairData, groupby: str | None, group: str) -> str:
+    if groupby is None:
+        msg = f"group='{group}' needs groupby=, the obs column that holds it."
+        raise InputError(msg)
+    if str(group) not in data.groups:
+        msg = f"group='{group}' is none of '{groupby}': {data.groups}."
+        raise InputError(msg)
+    return str(group)
+
+
+def _peak_activity(data: PairData, activity: str | os.PathLike[str]) -> Floats:
+    chroms = np.asarray([*data.grid.chroms, ""], dtype=object)[data.chrom]
+    peaks = pd.DataFrame({"chrom": chroms, "start": data.start, "end": data.end})
+    return density(read_activity(activity, peaks), data.start, data.end)
 
 
 @dataclass(frozen=True, eq=False)
-class LinkScore:
-    """What element-gene scores are worth against tested pairs.
+class _Near:
+    """Pairs within reach on one chromosome, and where they lie."""
 
-    Attributes
-    ----------
-    table
-        One row per method (``"edges"``, ``"distance"``, ``"distance x accessibility"``): AUROC, AUPRC, its ratio to
-        chance, early precision; ``auprc_low`` and ``auprc_high``: 95 % bootstrap interval over pairs.
-    pairs
-        The tested pairs that were judged, with the score of each method.
-    n_true
-        How many of them are regulated.
-    """
-
-    table: pd.DataFrame
-    pairs: pd.DataFrame
-    n_true: int
-
-    def __repr__(self) -> str:
-        return f"{self.n_true} regulated of {len(self.pairs)} tested pairs\n{self.table.round(3).to_string()}"
+    peak: Ints
+    gene: Ints
+    places: Places
+    first: Ints
+    last: Ints
 
 
-def is_link_table(truth: pd.DataFrame) -> bool:
-    """Tell whether a truth lists element-gene pairs."""
-    return {"chrom", "start", "end", "gene"} <= set(map(str, truth.columns))
+def _near(data: PairData, code: int, reach: int) -> _Near:
+    peaks = np.flatnonzero(data.chrom == code)
+    sites = np.flatnonzero((data.sites.chrom == code) & (data.sites.gene < data.n_data))
+    peak, site, _ = distance_pairs(
+        data.chrom[peaks],
+        data.start[peaks],
+        data.end[peaks],
+        data.sites.chrom[sites],
+        data.sites.pos[sites],
+        max_distance=reach,
+        anchor="center",
+    )
+    # A peak within reach of two TSSs of a gene is one pair, placed by the nearest.
+    key = np.unique(data.sites.gene[sites[site]] * np.int64(len(peaks)) + peak)
+    gene, peak = key // max(len(peaks), 1), peaks[key % max(len(peaks), 1)]
+    places = data.sites.place(gene, data.chrom[peak], (data.start[peak] + data.end[peak]) // 2)
+    return _Near(peak, gene, places, *data.sums.places_between(places.low, places.high))
 
 
-def evaluate_links(
-    table: pd.DataFrame,
-    truth: pd.DataFrame,
-    *,
-    mdata: MuData | None,
-    rna: str = "rna",
-    atac: str = "atac",
-    n_boot: int = 500,
-    seed: int = 0,
-) -> LinkScore:
-    """Rank tested element-gene pairs by the windows that an element touches.
+@dataclass(frozen=True, eq=False)
+class _GroupPart:
+    """What a group's cells add to the log odds: per peak, per gene, and by the running sum over peaks in between."""
 
-    Parameters
-    ----------
-    table
-        ``cre, target, score``, and any number of sources: scores of a window and gene are added up.
-    truth
-        ``chrom, start, end`` (bp, half-open), ``gene``, ``regulated`` (bool or 0/1).
-    mdata
-        Data with ``bin_peaks`` and ``tss_distance``, for the baselines; without it there are none.
-
-    Raises
-    ------
-    InputError
-        If a column is missing or no tested pair is in the data.
-    """
-    missing = [c for c in _COLUMNS if c not in truth.columns]
-    if missing:
-        msg = f"The table of tested pairs has no column {missing}; it needs {list(_COLUMNS)}."
-        raise InputError(msg)
-    if "cre" not in table or "score" not in table:
-        msg = "To rank elements the edges need the columns 'cre' and 'score': use the triplets, or grn.tl.links."
-        raise InputError(msg)
-    pairs = truth.reset_index(drop=True).copy()
-    listed = pd.unique(table["target"].astype(str))
-    known = listed
-    if mdata is not None:
-        placed = np.unique(np.asarray(_store.get_record(mdata, K.REC_TSS)["gene"], dtype=object))
-        known = pd.Index(placed).union(_check.modality(mdata, rna).var_names, sort=False).to_numpy(dtype=object)
-    found = find_symbols(pairs["gene"].astype(str), known)
-    warn_ambiguous(found, "the tested pairs", "the data", "Spell them as the data do.", stacklevel=3)
-    names = np.array([known[i] if i >= 0 else "" for i in found.position], dtype=object)
-    spelt = {t: known[i] for t, i in zip(listed, match_symbols(listed, known), strict=True) if i >= 0 and known[i] != t}
-    if spelt:
-        table = table.assign(target=table["target"].astype(str).map(lambda name: spelt.get(name, name)))
-    if mdata is not None:
-        there = np.isin(names, placed)
-        if not there.all():
-            lost = int((~there).sum())
-            msg = f"{lost} of {len(pairs)} tested pairs have a gene without a TSS in the data and are left out."
-            warnings.warn(msg, UserWarning, stacklevel=3)
-            pairs, names = pairs[there].reset_index(drop=True), names[there]
-    if not len(pairs):
-        msg = "No tested pair is in the data: check organism, assembly and gene names."
-        raise InputError(msg)
-    pairs["edges"] = _best(table, pairs, names)
-    methods = ["edges"]
-    if mdata is not None:
-        pairs["distance"], pairs["distance x accessibility"] = _baselines(mdata, pairs, names, atac)
-        methods += ["distance", "distance x accessibility"]
-    true = pairs["regulated"].to_numpy().astype(bool)
-    rng = np.random.default_rng(seed)
-    draws = [rng.integers(len(true), size=len(true)) for _ in range(n_boot)]
-    rows = {}
-    for method in methods:
-        score = pairs[method].to_numpy(dtype=np.float64)
-        row = dict(zip(METRICS, map(float, rank_metrics(score, true)), strict=True))
-        again = np.array([rank_metrics(score[d], true[d])[METRICS.index("auprc")] for d in draws])
-        again = again[np.isfinite(again)]
-        if len(again):
-            row["auprc_low"], row["auprc_high"] = (float(q) for q in np.quantile(again, [0.025, 0.975]))
-        rows[method] = row
-    return LinkScore(pd.DataFrame.from_dict(rows, orient="index"), pairs, int(true.sum()))
+    chosen: str
+    constant: float
+    peak: Floats
+    gene: Floats
+    running: Floats
+    accessibility: Floats
 
 
-def _best(table: pd.DataFrame, pairs: pd.DataFrame, names: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Largest score over the windows of ``table`` that each tested element touches; ``names``: genes of the pairs."""
-    plain = pd.DataFrame(
+def _group_part(data: PairData, land: Landscape, weights: PairWeights, bulk: Floats | None) -> _GroupPart:
+    peak = element_features(land, data.chrom, data.start, data.end)
+    if bulk is not None:
+        peak["activity"] = bulk
+    gene = gene_features(land)
+    none = np.zeros(0)
+    chosen = weights.choose({**dict.fromkeys((*_GEOMETRY, "accessibility_between"), none), **peak, **gene})
+    return _GroupPart(
+        chosen,
+        weights.of(chosen)[1],
+        weights.part(chosen, peak),
+        weights.part(chosen, gene),
+        land.sums.running(land.opened),
+        np.exp(peak["accessibility"]) - 3.0,
+    )
+
+
+_GEOMETRY = ("distance", "genes_between", "nearer_genes", "gene_density")
+
+
+class _Evidence:
+    """Correlations of peaks and genes over all cells."""
+
+    def __init__(self, data: PairData, weight: float) -> None:
+        profiles = data.profiles()
+        # A peak has the profile of all peaks within 250 bp, as any other element has.
+        low, high = on_line(data.chrom, data.start - AROUND), on_line(data.chrom, data.end + AROUND)
+        counts = data.sums.touched(low, high, profiles.peak_counts)
+        total = data.sums.touched(low, high, profiles.peak_sum)
+        total[counts < 0.5] = 0.0
+        self.axes = profiles.n_effective
+        self.weight = weight * self.axes
+        self._peak: NDArray[np.float32] = shrunken(total, counts)
+        self._gene: NDArray[np.float32] = shrunken(profiles.gene_sum, profiles.gene_counts)
+
+    def of(self, peak: Ints, gene: Ints) -> Floats:
+        return correlation(self._peak, self._gene, peak, gene) if self.axes else np.zeros(len(peak))
+
+
+def _best(
+    near: _Near, part: _GroupPart, geometry: Floats, r: Floats, top: int | None, weights: PairWeights
+) -> pd.DataFrame:
+    """Best peaks of each gene of a chromosome in one group."""
+    between = accessibility_between(part.running, near.first, near.last)
+    odds = geometry + part.constant + part.peak[near.peak] + part.gene[near.gene]
+    odds += weights.part(part.chosen, {"accessibility_between": between})
+    order = np.lexsort((near.peak, -odds, near.gene))
+    gene = near.gene[order]
+    head = np.flatnonzero(np.r_[True, np.diff(gene) != 0])
+    rank = np.arange(len(gene)) - np.repeat(head, np.diff(np.r_[head, len(gene)])) + 1
+    if top is not None:
+        order, rank = order[rank <= top], rank[rank <= top]
+    return pd.DataFrame(
         {
-            "cre": table["cre"].astype(str).to_numpy(),
-            "gene": table["target"].astype(str).to_numpy(),
-            "score": np.abs(table["score"].to_numpy(dtype=np.float64)),
+            "peak": near.peak[order],
+            "target": near.gene[order],
+            "score": expit(odds[order]),
+            "rank": rank.astype(np.int32),
+            "distance": near.places.distance[order],
+            "tss": near.places.tss[order],
+            "correlation": r[order].astype(np.float32),
+            "accessibility": np.maximum(part.accessibility[near.peak[order]], 0.0).astype(np.float32),
         }
     )
-    plain = plain[plain["gene"].isin(names)]
-    total = plain.groupby(["cre", "gene"], as_index=False, observed=True)["score"].sum()
-    span = total["cre"].str.extract(r"^(.+?)[:\-](\d+)-(\d+)$")
-    total = total[span.notna().all(axis=1)]
-    span = span.loc[total.index]
-    total = total.assign(chrom=span[0], start=span[1].astype(np.int64), end=span[2].astype(np.int64))
-    groups = dict(iter(total.groupby(["chrom", "gene"], sort=False)))
-    out = np.zeros(len(pairs))
-    tested = zip(pairs["chrom"].astype(str), names, pairs["start"], pairs["end"], strict=True)
-    for i, (chrom, gene, start, end) in enumerate(tested):
-        rows = groups.get((chrom, gene))
-        if rows is not None:
-            touch = (rows["start"].to_numpy() < end) & (rows["end"].to_numpy() > start)
-            out[i] = rows["score"].to_numpy()[touch].max(initial=0.0)
-    return out
-
-
-def _baselines(
-    mdata: MuData, pairs: pd.DataFrame, names: NDArray[np.object_], atac: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """exp(-d / decay) to the nearest TSS of the gene, and the same times the element's mean accessibility."""
-    record = _store.get_record(mdata, K.REC_TSS)
-    grid = _store.get_grid(mdata)
-    sites = pd.DataFrame(
-        {"gene": np.asarray(record["gene"], dtype=object), "chrom": np.asarray(record["chrom"], dtype=object)}
-    )
-    sites["pos"] = np.asarray(record["pos"], dtype=np.int64)
-    by_gene = {key: rows["pos"].to_numpy() for key, rows in sites.groupby(["chrom", "gene"], sort=False)}
-    opened = _store.cell_windows(mdata, atac)
-    used, place = np.unique(opened.indices, return_inverse=True)
-    mean = np.bincount(place, weights=opened.data, minlength=len(used)) / opened.shape[0]
-    offsets = grid.offsets
-    near, both = np.zeros(len(pairs)), np.zeros(len(pairs))
-    decay = float(record["decay"])
-    chroms = pairs["chrom"].astype(str)
-    codes = grid.chrom_codes(chroms)
-    tested = zip(chroms, names, pairs["start"], pairs["end"], strict=True)
-    for i, (chrom, gene, start, end) in enumerate(tested):
-        pos = by_gene.get((chrom, gene))
-        if pos is None or codes[i] < 0:
-            continue
-        d = np.maximum(np.maximum(start - pos, pos - (end - 1)), 0).min()
-        near[i] = np.exp(-d / decay)
-        low = offsets[codes[i]] + start // grid.window_size
-        high = offsets[codes[i]] + (end - 1) // grid.window_size
-        a, b = np.searchsorted(used, [low, high + 1])
-        both[i] = near[i] * mean[a:b].sum()
-    return near, both

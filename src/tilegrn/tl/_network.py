@@ -14,7 +14,7 @@ from tilegrn import _keys as K
 from tilegrn._edges_table import as_edges
 from tilegrn._symbols import find_symbols, warn_ambiguous
 from tilegrn.errors import InputError
-from tilegrn.tl._links import LinkScore, evaluate_links, is_link_table
+from tilegrn.tl._link_score import LinkScore, evaluate_links, is_link_table
 from tilegrn.tl._network_baselines import BASELINES, baseline_network
 from tilegrn.tl._network_metrics import METRICS, interval_of_mean, rank_metrics
 
