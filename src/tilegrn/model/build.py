@@ -11,7 +11,7 @@ import torch
 from tilegrn.model.batches import BatchMaker
 from tilegrn.model.module import Network
 from tilegrn.model.preparation import window_features
-from tilegrn.model.start import linear_codes, poisson_loadings
+from tilegrn.model.start import poisson_loadings
 from tilegrn.model.unseen import fit_ridge, pool_windows, window_states
 
 if TYPE_CHECKING:
@@ -55,39 +55,29 @@ def build_network(
     )
 
 
-def start_from_teacher(network: Network, teacher: TeacherRates, data: CellData) -> None:
-    """Start from the teacher's loadings and from the codes that a ridge regression tells from the components."""
+def start_from_teacher(network: Network, teacher: TeacherRates) -> None:
+    """Give the genes the teacher's loadings to start from, so that training has the state of the cells left to find."""
     n = min(network.gene_loadings.shape[1], len(teacher.loadings))
-    code = teacher.code[:, :n].numpy()
-    _line(network, linear_codes(_inputs(data), code), n)
     with torch.no_grad():
         network.gene_loadings[:, :n] = teacher.loadings[:n].T
         network.gene_bias.copy_(teacher.offset - network.log_mean)
 
 
 def start_from_counts(network: Network, data: CellData) -> None:
-    """Start from Poisson regressions of the counts on the leading components."""
+    """Start from Poisson regressions of the counts on the leading components, which the network then adds to."""
     if data.counts is None:
         msg = "Loadings are fitted to training cells with their counts."
         raise ValueError(msg)
     n = min(network.gene_loadings.shape[1], data.components.shape[1])
     loadings, offset = poisson_loadings(data.counts, data.size_factor, data.components[:, :n])
-    _line(network, np.eye(data.components.shape[1] + 3, n, dtype=np.float32), n)
+    context = network.context
     with torch.no_grad():
+        context.line.weight[:n, :n] = torch.eye(n)
+        context.code.weight.zero_()
+        context.code.bias.zero_()
         network.gene_loadings.zero_()
         network.gene_loadings[:, :n] = torch.from_numpy(loadings.T)
         network.gene_bias.copy_(torch.from_numpy(offset) - network.log_mean)
-
-
-def _inputs(data: CellData) -> NDArray[np.float32]:
-    return np.concatenate([data.components, data.depth], axis=1)
-
-
-def _line(network: Network, weights: NDArray[np.float32], n: int) -> None:
-    """Set the linear read of the components; the last row are intercepts."""
-    with torch.no_grad():
-        network.context.line.weight[:n] = torch.from_numpy(weights[:-1].T)
-        network.context.line.bias[:n] = torch.from_numpy(weights[-1])
 
 
 def _by_window(binding: sparse.csr_matrix) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -67,9 +67,8 @@ class CellContext(nn.Module):
         self.norm = nn.LayerNorm(d)
         self.line = nn.Linear(n_components + 2, config.rank)
         self.code = nn.Linear(config.n_latents * d, config.rank)
-        for layer in (self.line, self.code):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.line.weight)
+        nn.init.zeros_(self.line.bias)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the code of each cell, cells x rank."""

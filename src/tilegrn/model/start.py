@@ -1,7 +1,6 @@
-"""Where training starts: a linear read of a cell's components, never below a ridge regression.
+"""Where training on deep cells starts: Poisson regressions of each gene on the leading components of accessibility.
 
-With a teacher (shallow cells) its codes are regressed on the components; without one (deep cells) each gene's counts
-are, by a Poisson regression that is shrunk component by component. The network then learns what such a line misses.
+They are shrunk component by component, and predict better than a ridge regression; the network adds what they miss.
 """
 
 from __future__ import annotations
@@ -14,35 +13,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
 
-__all__ = ["linear_codes", "poisson_loadings"]
+__all__ = ["poisson_loadings"]
 
-_PENALTIES = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 _BLOCK = 2000
 """Genes at a time."""
 _STEPS = 8
 _LARGEST = 8.0
 """Largest log fold of a rate over the gene's mean."""
-
-
-def linear_codes(inputs: NDArray[np.float32], codes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Regress codes on inputs by ridge regressions, each penalty chosen by leave-one-out error.
-
-    Parameters
-    ----------
-    inputs
-        Cells x inputs, standardised.
-    codes
-        Cells x rank.
-
-    Returns
-    -------
-    (inputs + 1) x rank, float32; intercepts in the last row.
-    """
-    from sklearn.linear_model import RidgeCV
-
-    found = RidgeCV(alphas=_PENALTIES, alpha_per_target=True).fit(inputs.astype(np.float64), codes.astype(np.float64))
-    coefficients = found.coef_.reshape(codes.shape[1], inputs.shape[1])
-    return np.vstack([coefficients.T, found.intercept_]).astype(np.float32)
 
 
 def poisson_loadings(

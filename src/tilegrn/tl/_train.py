@@ -323,7 +323,7 @@ def _fit_one(
             teacher = fit_teacher(
                 data.counts, data.size_factor, context, cfg.teacher, seed=seed, progress=options.progress
             )
-            start_from_teacher(network, teacher, data)
+            start_from_teacher(network, teacher)
         else:
             start_from_counts(network, data)
         _log().info("Fitting the transformer")
