@@ -11,6 +11,7 @@ import torch
 from tilegrn.model.batches import BatchMaker
 from tilegrn.model.module import Network
 from tilegrn.model.preparation import window_features
+from tilegrn.model.start import poisson_loadings
 from tilegrn.model.unseen import fit_ridge, pool_windows, window_states
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tilegrn.model.preparation import Preparation, Vocabulary
     from tilegrn.model.teacher import TeacherRates
 
-__all__ = ["build_network", "learn_unseen", "start_from_teacher"]
+__all__ = ["build_network", "learn_unseen", "start_from_counts", "start_from_teacher"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,23 @@ def start_from_teacher(network: Network, teacher: TeacherRates) -> None:
     with torch.no_grad():
         network.gene_loadings[:, :n] = teacher.loadings[:n].T
         network.gene_bias.copy_(teacher.offset - network.log_mean)
+
+
+def start_from_counts(network: Network, data: CellData) -> None:
+    """Start from Poisson regressions of the counts on the leading components, which the network then adds to."""
+    if data.counts is None:
+        msg = "Loadings are fitted to training cells with their counts."
+        raise ValueError(msg)
+    n = min(network.gene_loadings.shape[1], data.components.shape[1])
+    loadings, offset = poisson_loadings(data.counts, data.size_factor, data.components[:, :n])
+    context = network.context
+    with torch.no_grad():
+        context.line.weight[:n, :n] = torch.eye(n)
+        context.code.weight.zero_()
+        context.code.bias.zero_()
+        network.gene_loadings.zero_()
+        network.gene_loadings[:, :n] = torch.from_numpy(loadings.T)
+        network.gene_bias.copy_(torch.from_numpy(offset) - network.log_mean)
 
 
 def _by_window(binding: sparse.csr_matrix) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -7,7 +7,15 @@ from typing import Any, Literal
 
 from tilegrn.errors import InputError
 
-__all__ = ["ModelConfig", "TeacherConfig", "default_config"]
+__all__ = ["ModelConfig", "TeacherConfig", "default_config", "too_many_pairs"]
+
+TEACHER = 0.9
+"""Share of the teacher's rates in the targets of shallow cells."""
+_SHALLOW, _DEEP = 1000.0, 3000.0
+"""RNA counts of a cell up to which the teacher has its full share, and from which on counts alone are the targets."""
+_WEIGHT = 4.0
+_DENSE = 1000.0
+"""Open windows of a cell beyond which the plain components tell its state, and guided ones only cost time."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class TeacherConfig:
         Let it see the accessibility components beside the RNA.
     """
 
-    weight: float = 0.9
+    weight: float = TEACHER
     rank: int = 32
     hidden: int = 256
     max_epochs: int = 40
@@ -83,7 +91,8 @@ class ModelConfig:
         expression the teacher finds most alike; the cis head and the targets stay the cell's own. In cells of one state
         the noise of RNA and of ATAC is independent, so each pair is one more example. Needs a teacher.
     max_train_pairs, near
-        Window-gene pairs per step of the cis head, two thirds of them within ``near`` bp.
+        Window-gene pairs per step of the cis head, two thirds of them within ``near`` bp. Where a step has more than
+        four times as many, training leaves the cis head out (see :func:`too_many_pairs`).
     n_masks
         Passes in which TFs are hidden to be predicted.
     teacher
@@ -185,13 +194,43 @@ class ModelConfig:
         return cls(**plain)
 
 
-def default_config(*, n_cells: int, n_genes: int) -> ModelConfig:
-    """Return choices that suit the size of the data."""
+def too_many_pairs(pairs_per_cell: float, config: ModelConfig) -> bool:
+    """Tell whether so few of the pairs of a step could be drawn that their weights would blow up a rate.
+
+    What is drawn is weighed up to keep the sum's expectation; the exponential of a sum has none to keep. Fourfold
+    weights do no harm; at the density of a 10x cell they are 60- to 700-fold, and training diverges.
+    """
+    return pairs_per_cell * config.batch_size > _WEIGHT * config.max_train_pairs
+
+
+def default_config(*, n_cells: int, n_genes: int, n_open: float = 0.0, depth: float = 0.0) -> ModelConfig:
+    """Return choices that suit the data.
+
+    Parameters
+    ----------
+    n_cells, n_genes
+        Training cells and target genes.
+    n_open, depth
+        Median open windows and median RNA counts of a cell.
+    """
     del n_genes
     # Twice the batch needs little more time per step, but few cells would leave it few steps.
     small = n_cells < 2500
     size, rate, steps = (64, 2e-3, 1150) if small else (128, 2.5e-3, 600)
+    weight = TEACHER * min(1.0, max(0.0, (_DEEP - depth) / (_DEEP - _SHALLOW)))
+    teacher = None
+    if weight > 0:
+        batch = int(min(max(n_cells // 16, 32), 256))
+        passes = int(min(max(round(820 * batch / max(n_cells, 1)), 5), 60))
+        teacher = TeacherConfig(weight=weight, batch_size=batch, max_epochs=passes)
+    else:
+        size, rate, steps = 128, 5e-4, 96  # from the Poisson regressions, which leave little to find
     epochs = int(min(max(round(steps * size / max(n_cells, 1)), 5), 60))
-    batch = int(min(max(n_cells // 16, 32), 256))
-    teacher = TeacherConfig(batch_size=batch, max_epochs=int(min(max(round(820 * batch / max(n_cells, 1)), 5), 60)))
-    return ModelConfig(max_epochs=epochs, batch_size=size, learning_rate=rate, teacher=teacher)
+    return ModelConfig(
+        max_epochs=epochs,
+        batch_size=size,
+        learning_rate=rate,
+        teacher=teacher,
+        patience=None if teacher else 3,
+        n_guided=0 if n_open > _DENSE else ModelConfig.n_guided,
+    )

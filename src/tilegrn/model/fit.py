@@ -106,6 +106,8 @@ class _Training(pl.LightningModule):
         self.n_averaged = 0
         self.best: tuple[Tensor, dict[str, Tensor]] | None = None
         self.history: dict[str, list[float]] = {"train_loss": [], "val_loss": []}
+        self.start = torch.zeros(0)
+        self.at_start: dict[str, Tensor] = {}
         self.since = 0
         self._sums = [0.0, 0.0]
         self._val: list[Tensor] = []
@@ -225,11 +227,25 @@ class _Training(pl.LightningModule):
         if self.since >= patience:
             self.trainer.should_stop = True
 
+    def begin(self) -> None:
+        """Judge where training starts from: what follows has to be better."""
+        if self.val_maker is not None:
+            self.network.eval()
+            each = self._all_held_out(self.val_maker)
+            self.start = each
+            self.best = (each, {k: v.detach().clone() for k, v in self.network.state_dict().items()})
+            self.at_start = self.best[1]
+            self.network.train()
+
+    def _all_held_out(self, maker: BatchMaker) -> Tensor:
+        device = next(self.network.parameters()).device
+        return torch.cat([self._held_out(maker.evaluate(cells).to(device)) for cells in maker.slices()])
+
     def finish(self) -> None:
         """Leave the best weights in the network.
 
         The average over the last steps generalises better than any single step, so it is kept unless the best epoch
-        beats it on the validation cells by more than twice the standard error of their difference.
+        beats it on the validation cells by more than twice the standard error of their difference, or the start at all.
         """
         if self.average is None:
             if self.best is not None:
@@ -241,14 +257,14 @@ class _Training(pl.LightningModule):
         if self.val_maker is None or self.best is None:
             return
         self.network.eval()
-        device = next(self.network.parameters()).device
-        each = torch.cat(
-            [self._held_out(self.val_maker.evaluate(cells).to(device)) for cells in self.val_maker.slices()]
-        )
+        each = self._all_held_out(self.val_maker)
+        self.history["start_val_loss"] = [float(self.start.mean())]
         self.history["averaged_val_loss"] = [float(each.mean())]
         gap = each - self.best[0] if len(each) == len(self.best[0]) else each[:0]
         if len(gap) > 1 and float(gap.mean()) > 2 * float(gap.std()) / len(gap) ** 0.5:
             self.network.load_state_dict(self.best[1])
+        elif float(self.start.mean()) < float(each.mean()):
+            self.network.load_state_dict(self.at_start)
 
     def configure_optimizers(self) -> Any:
         cfg = self.config_
@@ -308,6 +324,7 @@ def fit_network(
         config,
         seed,
     )
+    module.begin()
     with tempfile.TemporaryDirectory(prefix="tilegrn-") as folder, _quiet(), _restored_signals():
         trainer = pl.Trainer(
             accelerator=options.accelerator,

@@ -65,7 +65,10 @@ class CellContext(nn.Module):
             LatentBlock(d, config.n_heads, config.ffn_factor, config.dropout) for _ in range(config.n_blocks)
         )
         self.norm = nn.LayerNorm(d)
+        self.line = nn.Linear(n_components + 2, config.rank)
         self.code = nn.Linear(config.n_latents * d, config.rank)
+        nn.init.zeros_(self.line.weight)
+        nn.init.zeros_(self.line.bias)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the code of each cell, cells x rank."""
@@ -85,7 +88,7 @@ class CellContext(nn.Module):
             latents = self.read_windows(latents, table, batch.open_window, batch.open_start, batch.open_there)
         for block in self.blocks:
             latents = block(latents)
-        code: Tensor = self.code(self.norm(latents).flatten(1))
+        code: Tensor = self.line(dense[:, batch.tf_dense.shape[1] :]) + self.code(self.norm(latents).flatten(1))
         return code
 
     def window_table(self, windows: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ _NAMES = {
     "mean": "gene mean",
     "depth": "depth only",
     "ridge": "ridge",
+    "lsi": "ridge on ATAC components",
     "low_rank": "reduced-rank ridge",
     "lightgbm": "LightGBM",
     "mlp": "MLP",

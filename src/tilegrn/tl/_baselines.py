@@ -8,7 +8,7 @@ column. What has to be chosen (penalty, rank, number of epochs) is chosen on the
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -186,6 +186,26 @@ def _linear(inputs: BaselineInputs, x: Float32, *, own: bool, ranks: tuple[int, 
     chosen = {"alpha": alpha, "stretch": stretch, "tuning_pearson": best, **({"rank": float(rank)} if ranks else {})}
     part = Part((hidden,), coef.astype(np.float32), solved.y_mean)
     return Fitted((part,), time.perf_counter() - start, inputs.unit, chosen)
+
+
+_COMPONENTS = (12, 20, 30, 50)
+"""Numbers of ATAC components among which the plain ridge on them chooses."""
+
+
+def fit_lsi(inputs: BaselineInputs, *, seed: int = 0, n_models: int = 1) -> Fitted:
+    """Ridge regression on the leading ATAC components and depths alone, their number chosen on the validation cells.
+
+    In deep data the components tell the state of a cell, and little can be had beyond it.
+    """
+    del n_models
+    widest = inputs.context.shape[1] - 2
+    tried = {
+        k: _linear(inputs, np.delete(inputs.context, np.s_[k:widest], axis=1), own=False, ranks=None, seed=seed)
+        for k in sorted({min(k, widest) for k in _COMPONENTS})
+    }
+    k, best = max(tried.items(), key=lambda item: item[1].chosen["tuning_pearson"])
+    seconds = sum(f.seconds for f in tried.values())
+    return replace(best, seconds=seconds, chosen={**best.chosen, "components": float(k)})
 
 
 def _poisson_on_depth(inputs: BaselineInputs, cells: Index, genes: Index, penalty: float) -> Float:

@@ -144,8 +144,9 @@ def edges(
     support = support_of(model, source, decay)
     if support is None:
         msg = (
-            "Neither the model nor the MuData has binding: every edge is indirect. "
-            "Run grn.pp.add_binding(mdata, table) or grn.pp.homer_binding(mdata, fasta, motifs) to tell direct ones."
+            "Neither the model nor the MuData has binding, so that nothing says which genes a TF can reach: every edge "
+            "is marked kind='indirect'. Such edges ranked the targets of ChIP-seq no better than chance (see the page "
+            "on networks). Run grn.pp.add_binding(mdata, table) or grn.pp.homer_binding(mdata, fasta, motifs) first."
         )
         warnings.warn(msg, UserWarning, stacklevel=2)
     everyone = cell_data(source, model.vocabulary, model.preparation, model.config)

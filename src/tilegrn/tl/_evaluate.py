@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 BASELINES: Final = (
     "mean",
     "depth",
+    "lsi",
     "ridge",
     "low_rank",
     "lightgbm",
@@ -45,7 +46,7 @@ BASELINES: Final = (
     "deepset_teacher",
 )
 """Baselines that :func:`scorecard` can fit."""
-USUAL: Final = ("mean", "depth", "ridge", "low_rank", "mlp", "deepset_teacher")
+USUAL: Final = ("mean", "depth", "lsi", "ridge", "low_rank", "mlp", "deepset_teacher")
 """Those fitted by default, and LightGBM where it is installed."""
 _DEPTH_SHARE: Final = 0.8
 _MIN_IDENTICAL: Final = 10
@@ -55,6 +56,7 @@ def _fit_baseline(name: str, inputs: BaselineInputs, seed: int, n_models: int) -
     plain: dict[str, Callable[..., B.Fitted]] = {
         "mean": B.fit_mean,
         "depth": B.fit_depth,
+        "lsi": B.fit_lsi,
         "ridge": B.fit_ridge,
         "low_rank": B.fit_low_rank,
         "lightgbm": B.fit_lightgbm,
@@ -199,11 +201,12 @@ def scorecard(
     cells
         Which part to judge.
     baselines
-        Any of ``"mean"`` (the gene's training mean), ``"depth"`` (size factor and ATAC depth), ``"ridge"`` (TFs, 50
-        ATAC components, depths), ``"low_rank"`` (the same of reduced rank), ``"lightgbm"``, ``"mlp"``, ``"deepset"`` (a
-        perceptron that sums over open windows), and ``"mlp_teacher"``, ``"deepset_teacher"`` (trained on the model's
-        softened targets). They are fitted on the training cells and tuned on the validation cells. By default
-        ``mean``, ``depth``, ``ridge``, ``low_rank``, ``mlp``, ``deepset_teacher``, and ``lightgbm`` if it is
+        Any of ``"mean"`` (the gene's training mean), ``"depth"`` (size factor and ATAC depth), ``"lsi"`` (ridge on 12
+        to 50 ATAC components and depths), ``"ridge"`` (TFs, 50 ATAC components, depths), ``"low_rank"`` (the same of
+        reduced rank), ``"lightgbm"``, ``"mlp"``, ``"deepset"`` (a perceptron that sums over open windows), and
+        ``"mlp_teacher"``, ``"deepset_teacher"`` (trained on the model's softened targets). They are fitted on the
+        training cells and tuned on the validation cells. By default
+        ``mean``, ``depth``, ``lsi``, ``ridge``, ``low_rank``, ``mlp``, ``deepset_teacher``, and ``lightgbm`` if it is
         installed. ``"depth"`` is always added.
     groupby
         Column of ``obs`` (cell type) within whose groups to correlate as well.

@@ -332,14 +332,24 @@ def in_words(table: pd.DataFrame, *, n_cells: int, n_genes: int, held_out: str) 
         return f"{text}; no baseline was fitted."
     best = others.loc[others["pearson"].idxmax()]
     gap, low, high = best["difference"], best["difference_low"], best["difference_high"]
-    name = str(best["method"]).replace("_", " ")
-    against = f"the best baseline, {name}, at {best['pearson']:.3f}"
+    name = str(best["method"])
+    shown = {"lsi": "a ridge regression on ATAC components"}.get(name, name.replace("_", " "))
+    against = f"the best baseline, {shown}, at {best['pearson']:.3f}"
     if not np.isfinite(low):
         side = "above" if gap > 0 else "below"
         return f"{text}, {abs(gap):.3f} {side} {against} (no interval: n_bootstrap=0)."
     span = f"(95% interval of the difference {low:+.3f} to {high:+.3f})"
     if low > 0:
         return f"{text}, {gap:.3f} above {against} {span}."
+    plain = _as_good(others, name)
     if high < 0:
-        return f"{text}, {-gap:.3f} BELOW {against} {span}: prefer the baseline."
-    return f"{text}, which cannot be told apart from {against} {span}."
+        return f"{text}, {-gap:.3f} BELOW {against} {span}: prefer the baseline.{plain}"
+    return f"{text}, which cannot be told apart from {against} {span}.{plain}"
+
+
+def _as_good(others: pd.DataFrame, best: str) -> str:
+    """Say so if the plainest baseline, a ridge on ATAC components, does as well as the model."""
+    row = others[others["method"] == "lsi"]
+    if not len(row) or best == "lsi" or row["difference_low"].iloc[0] > 0:
+        return ""
+    return f" A ridge regression on ATAC components alone is as good, at {row['pearson'].iloc[0]:.3f}."

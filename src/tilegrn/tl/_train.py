@@ -130,13 +130,19 @@ def train(
     fit_rows, val_rows = np.flatnonzero(label == K.TRAIN), np.flatnonzero(label == K.VAL)
     samples = _samples(many, atac=atac, rna=rna, sample=sample)[order]
     targets = _targets(many, source, exclude_chromosomes)
-    cfg = config or default_config(n_cells=len(fit_rows), n_genes=len(targets))
+    cfg = config or default_config(
+        n_cells=len(fit_rows),
+        n_genes=len(targets),
+        n_open=float(np.median(np.diff(source.open.indptr)[fit_rows])) if len(fit_rows) else 0.0,
+        depth=float(np.median(source.depth[fit_rows])) if len(fit_rows) else 0.0,
+    )
     if loss is not None:
         cfg = dataclasses.replace(cfg, loss=loss)
     if max_epochs is not None:
         cfg = dataclasses.replace(cfg, max_epochs=max_epochs)
     if source.binding is None and cfg.use_binding:
         _log().info("No binding scores: training without the binding of TFs to windows.")
+    cfg = _without_crowded_pairs(source, fit_rows, targets, cfg)
     cfg = _with_reach(source, fit_rows, targets, cfg, seed)
     ranges = _ranges(many, source, fit_rows, layer=layer, rna=rna)
     vocabulary, preparation = fit_preparation(source, fit_rows, targets, cfg, seed=seed, ranges=ranges)
@@ -247,6 +253,26 @@ def _ranges(
     return tf_max, window_max
 
 
+def _without_crowded_pairs(
+    source: Source, train: NDArray[np.int64], targets: NDArray[np.int64], cfg: ModelConfig
+) -> ModelConfig:
+    """Leave the cis head out where a step could only draw a small part of its pairs."""
+    from tilegrn.model.config import too_many_pairs
+
+    if not cfg.use_cis:
+        return cfg
+    genes_of = np.bincount(source.distance[targets].indices, minlength=source.distance.shape[1])
+    n = float(np.asarray((source.open[train] > 0) @ genes_of.astype(np.float64)).mean()) if len(train) else 0.0
+    if not too_many_pairs(n, cfg):
+        return cfg
+    _log().warning(
+        "A cell has %.0f open window-gene pairs on average, too many for the cis head: the model is trained without it "
+        "(use_cis=False). grn.tl.links and grn.tl.score_pairs rank links of windows without the model.",
+        n,
+    )
+    return dataclasses.replace(cfg, use_cis=False)
+
+
 def _with_reach(
     source: Source, train: NDArray[np.int64], targets: NDArray[np.int64], cfg: ModelConfig, seed: int
 ) -> ModelConfig:
@@ -279,7 +305,7 @@ def _fit_one(
 ) -> tuple[Network, dict[str, list[float]], bool]:
     import torch
 
-    from tilegrn.model.build import build_network, learn_unseen, start_from_teacher
+    from tilegrn.model.build import build_network, learn_unseen, start_from_counts, start_from_teacher
     from tilegrn.model.fit import fit_network
     from tilegrn.model.teacher import fit_teacher
 
@@ -298,6 +324,8 @@ def _fit_one(
                 data.counts, data.size_factor, context, cfg.teacher, seed=seed, progress=options.progress
             )
             start_from_teacher(network, teacher)
+        else:
+            start_from_counts(network, data)
         _log().info("Fitting the transformer")
         history, stopped = fit_network(
             network,
