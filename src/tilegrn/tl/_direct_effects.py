@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import linalg, sparse
+from scipy.stats import binom
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,6 +16,12 @@ __all__ = ["DirectEffects", "fit_direct_effects"]
 
 PENALTY = 10.0
 """Strength of the shrinkage of a pair with average support. Chosen on one simulation, see docs."""
+LEAST_SHARED = 0.1
+"""Smallest share of a TF's variance taken for its expression's own: below, the estimate is noise."""
+MOST_STRETCH = 3.0
+"""Largest factor by which effects are stretched."""
+_LARGE = 60
+_BLOCK = 1 << 20
 LEAST = 0.01
 """Support below this share of the average is taken as this much: no pair is ruled out for good."""
 
@@ -61,10 +68,16 @@ def fit_direct_effects(
 
     Notes
     -----
+    Counts of a TF measure its expression with Poisson noise, which flattens every slope fitted to them. The variance of
+    the expression itself is estimated by splitting counts (what two random halves of a cell's counts share, in
+    expectation), and takes the place of the measured variance on the diagonal of the TFs' covariance (regression
+    with errors in variables, Fuller 1987).
+
     Empirical Bayes: the effect of TF t on gene g has prior mean :math:`b_t S_{tg}` and precision proportional to
     :math:`1 / S_{tg}`, S over its mean. :math:`b_t`, positive for an activator and negative for a repressor, is fitted
     over all genes to plain ridge coefficients: what a TF does to the many genes that it can reach informs what it does
-    to one of them.
+    to one of them. What the shrinkage takes from the size of effects is given back by one factor for all, the slope of
+    the expression of the genes that are no TFs on what the effects predict.
     """
     n, k = counts.shape[0], len(tfs)
     x = sparse.csr_matrix(counts, dtype=np.float64, copy=True)
@@ -78,6 +91,8 @@ def fit_direct_effects(
     sd = np.sqrt(np.maximum(square - center**2, 0.0))
     sd = np.where(sd > 1e-9, sd, np.inf)
     gram = (np.asarray((level.T @ level).toarray()) / n - np.outer(center, center)) / np.outer(sd, sd)
+    shared = shared_variance(counts, size, tfs) / sd**2
+    gram[np.arange(k), np.arange(k)] = np.where(np.isfinite(sd), np.clip(shared, LEAST_SHARED, 1.0), 1.0)
     cross = (np.asarray((level.T @ rate).toarray()) / n - np.outer(center, mean)) / sd[:, None] / mean
     plain = np.linalg.solve(gram + max(k / n, 0.01) * np.eye(k), cross)
     weight = support / max(float(support[support > 0].mean()) if (support > 0).any() else 1.0, 1e-30)
@@ -100,4 +115,38 @@ def fit_direct_effects(
         found = linalg.solve(system, rest[:, gene], assume_a="pos", overwrite_a=True, check_finite=False)
         out[:, gene] = prior[:, gene] + found
     out[itself] = 0.0
+    made = out[:, share].astype(np.float64)
+    size_of = float(((gram @ made) * made).sum())
+    if size_of > 0:
+        out *= np.float32(np.clip((cross[:, share] * made).sum() / size_of, 1.0, MOST_STRETCH))
     return DirectEffects(out, sd)
+
+
+def shared_variance(
+    counts: sparse.csr_matrix, size: NDArray[np.float64], columns: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the covariance over cells of log1p(2 A / size) and log1p(2 B / size), per column.
+
+    A and B are the halves of a count split at random, one by one; the expectation over the splits is exact. A Poisson
+    count's halves are independent given its rate, so that only what the rate varies remains.
+    """
+    part = sparse.csr_matrix(counts)[:, columns].tocoo()
+    n = counts.shape[0]
+    count = np.rint(part.data).astype(np.int64)
+    half, both = np.zeros(len(count)), np.zeros(len(count))
+    cell_size = np.maximum(np.asarray(size, dtype=np.float64)[part.row], 1e-12)
+    for value in np.unique(count[count > 0]):
+        mine = np.flatnonzero(count == value)
+        if value > _LARGE:  # the halves of a large count hardly differ
+            half[mine] = np.log1p(value / cell_size[mine])
+            both[mine] = half[mine] ** 2
+            continue
+        taken = np.arange(value + 1)
+        weight = binom.pmf(taken, value, 0.5)
+        for rows in np.array_split(mine, -(-len(mine) * int(value + 1) // _BLOCK)):
+            level = np.log1p(2.0 * taken / cell_size[rows, None])
+            half[rows] = level @ weight
+            both[rows] = (level * level[:, ::-1]) @ weight
+    mean = np.bincount(part.col, weights=half, minlength=len(columns)) / n
+    product = np.bincount(part.col, weights=both, minlength=len(columns)) / n
+    return np.asarray(product - mean**2)
