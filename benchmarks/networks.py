@@ -2,8 +2,11 @@
 
 python benchmarks/networks.py sim --seed 4 --models 2
 python benchmarks/networks.py cortex --models 5
+python benchmarks/networks.py direct --seeds 4 7 11
 
-Each prints JSON lines and a table; docs/benchmarks/networks.md keeps what was measured.
+``direct`` needs no model: direct effects, and a ridge regression on all TFs without binding, against knock-outs of
+twelve TFs that were simulated again. Each prints JSON lines or a table; docs/benchmarks/networks.md keeps what was
+measured.
 """
 
 from __future__ import annotations
@@ -115,6 +118,89 @@ def sim(seed: int, models: int, n_knockouts: int, folder: str | None, *, small: 
         )
 
 
+def direct(seed: int, n_knockouts: int = 12) -> list[dict]:
+    """Judge direct effects, and the linear baseline, by the network and by knock-outs that are simulated again."""
+    from scipy import sparse
+    from scipy.stats import spearmanr
+
+    import tilegrn as grn
+    from tilegrn._scaling import fit_minmax
+    from tilegrn._tss_pairs import window_scores
+    from tilegrn.tl._direct_effects import DirectEffects, fit_direct_effects
+    from tilegrn.tl._network_metrics import METRICS, rank_metrics
+
+    mdata = grn.datasets.simulate(seed=seed)
+    truth = mdata.uns["simulation"]
+    grn.pp.bin_peaks(mdata, truth["chrom_sizes"])
+    grn.pp.tss_distance(mdata, truth["tss"])
+    grn.pp.add_binding(mdata, truth["binding"])
+    names, tfs = mdata["rna"].var_names, np.flatnonzero(mdata["rna"].var["is_tf"].to_numpy())
+    counts = mdata["rna"].X.tocsr()
+    depth = np.asarray(counts.sum(axis=1)).ravel()
+    size = np.maximum(depth / np.median(depth), 1e-3)
+    binding = mdata["rna"].varm["homer_binding"][tfs].astype(float)
+    rms = np.sqrt(np.asarray(binding.multiply(binding).sum(axis=1)).ravel() / np.maximum(np.diff(binding.indptr), 1))
+    windows = mdata["atac"].obsm["windows"]
+    opened = np.asarray(fit_minmax(windows).transform(windows).mean(axis=0)).ravel()
+    near = sparse.csr_matrix((window_scores(mdata) @ sparse.diags(opened)).T)
+    support = np.asarray((sparse.diags(1 / np.maximum(rms, 1e-12)) @ binding @ near).todense()).astype(np.float32)
+    genes = np.arange(len(names))
+    effects = {
+        "direct effects": fit_direct_effects(counts, size, tfs, genes, support),
+        "linear, without binding": _plain_ridge(counts, size, tfs, DirectEffects),
+    }
+    true = np.zeros((len(tfs), len(genes)), dtype=bool)
+    place = {g: i for i, g in enumerate(names)}
+    for source, target in zip(truth["edges"]["source"], truth["edges"]["target"], strict=True):
+        true[np.searchsorted(tfs, place[source]), place[target]] = True
+    other = tfs[:, None] != genes[None, :]
+    sources = truth["edges"]["source"].value_counts()
+    chosen = list(sources.index[:: max(1, len(sources) // n_knockouts)])[:n_knockouts]
+    before = mdata["rna"].layers["true_rate"].mean(0)
+    real = {
+        t: np.log2(grn.datasets.simulate(seed=seed, knockout={t: 0.0})["rna"].layers["true_rate"].mean(0) / before)
+        for t in chosen
+    }
+    rows = []
+    for name, found in effects.items():
+        predicted, wanted = [], []
+        for tf, change in real.items():
+            at = int(np.searchsorted(tfs, place[tf]))
+            level = np.log1p(counts[:, tfs[at]].toarray() / size[:, None])
+            fold = np.log2(found.change(np.array([at]), -level).mean(axis=0))
+            hit = (np.abs(change) > 1e-6) & (names != tf)
+            predicted.append(fold[hit])
+            wanted.append(change[hit])
+        p, r = np.concatenate(predicted), np.concatenate(wanted)
+        ranked = rank_metrics(np.abs(found.effect)[other].astype(float), true[other])
+        rows.append(
+            {
+                "seed": seed,
+                "effects": name,
+                "AUPRC / chance": ranked[METRICS.index("auprc")] / true[other].mean(),
+                "genes": len(r),
+                "slope": float(p @ r / (r @ r)),
+                "size": float(np.abs(p).mean() / np.abs(r).mean()),
+                "Spearman": float(spearmanr(p, r)[0]),
+                "signs right": float((np.sign(p) == np.sign(r)).mean()),
+                "squared error / no change": float(((p - r) ** 2).sum() / (r @ r)),
+            }
+        )
+    return rows
+
+
+def _plain_ridge(counts, size, tfs, effects):
+    """Relative change of every gene per standard deviation of each TF, by one ridge regression on all TFs."""
+    from sklearn.linear_model import RidgeCV
+
+    rate = counts.toarray() / size[:, None]
+    level = np.log1p(rate[:, tfs])
+    sd = level.std(axis=0)
+    z = (level - level.mean(axis=0)) / sd
+    fit = RidgeCV(alphas=np.geomspace(1, 1e5, 11)).fit(z, rate / np.maximum(rate.mean(axis=0), 1e-9))
+    return effects(fit.coef_.T.astype(np.float32), sd)
+
+
 def cortex(models: int, folder: str | None) -> None:
     import tilegrn as grn
     from tilegrn.io._networks import read_network
@@ -138,8 +224,9 @@ def cortex(models: int, folder: str | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["sim", "cortex"])
+    parser.add_argument("what", choices=["sim", "cortex", "direct"])
     parser.add_argument("--seed", type=int, default=4)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[4, 7, 11], help="of direct")
     parser.add_argument("--models", type=int, default=2)
     parser.add_argument("--knockouts", type=int, default=8)
     parser.add_argument("--small", action="store_true", help="a simulation and a training of some seconds")
@@ -148,8 +235,10 @@ def main() -> None:
     warnings.simplefilter("ignore")
     if args.what == "sim":
         sim(args.seed, args.models, args.knockouts, args.folder, small=args.small)
-    else:
+    elif args.what == "cortex":
         cortex(args.models, args.folder)
+    else:
+        print(pd.DataFrame([row for seed in args.seeds for row in direct(seed)]).round(3).to_markdown(index=False))
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def knockout(
     Notes
     -----
     On simulated data, direct effects and re-simulated changes of affected genes rank alike (Spearman .78 to .96, the
-    model alone .36 to .70; see the benchmark of networks), but their size is underestimated several times: read the
+    model alone .36 to .70; see the benchmark of networks), but their size is underestimated, about twofold: read the
     order and the sign, not the size.
     Direct effects need many cells; they are linear in the TF's log1p expression and cut at 1/20 and 20-fold.
 
