@@ -245,7 +245,8 @@ class _Training(pl.LightningModule):
         """Leave the best weights in the network.
 
         The average over the last steps generalises better than any single step, so it is kept unless the best epoch
-        beats it on the validation cells by more than twice the standard error of their difference, or the start at all.
+        beats it on the validation cells by more than twice the standard error of their difference. The start stays
+        where the average does not beat it by as much.
         """
         if self.average is None:
             if self.best is not None:
@@ -263,7 +264,9 @@ class _Training(pl.LightningModule):
         gap = each - self.best[0] if len(each) == len(self.best[0]) else each[:0]
         if len(gap) > 1 and float(gap.mean()) > 2 * float(gap.std()) / len(gap) ** 0.5:
             self.network.load_state_dict(self.best[1])
-        elif float(self.start.mean()) < float(each.mean()):
+            return
+        gain = self.start - each
+        if float(gain.mean()) < 2 * float(gain.std()) / max(len(gain), 2) ** 0.5:
             self.network.load_state_dict(self.at_start)
 
     def configure_optimizers(self) -> Any:

@@ -15,6 +15,7 @@ from tilegrn import _keys as K
 from tilegrn._splits import draw_split, drawn_record
 from tilegrn.errors import InputError, StaleError
 from tilegrn.tl._calibrate import calibrate
+from tilegrn.tl._cis_choices import with_reach, without_crowded_pairs
 from tilegrn.tl._inputs import cell_data, fit_preparation
 from tilegrn.tl._source import Source, join_sources, read_source
 
@@ -142,8 +143,8 @@ def train(
         cfg = dataclasses.replace(cfg, max_epochs=max_epochs)
     if source.binding is None and cfg.use_binding:
         _log().info("No binding scores: training without the binding of TFs to windows.")
-    cfg = _without_crowded_pairs(source, fit_rows, targets, cfg)
-    cfg = _with_reach(source, fit_rows, targets, cfg, seed)
+    cfg = without_crowded_pairs(source, fit_rows, targets, cfg)
+    cfg = with_reach(source, fit_rows, targets, cfg, seed)
     ranges = _ranges(many, source, fit_rows, layer=layer, rna=rna)
     vocabulary, preparation = fit_preparation(source, fit_rows, targets, cfg, seed=seed, ranges=ranges)
     data = cell_data(source, vocabulary, preparation, cfg, rows=fit_rows, with_counts=True)
@@ -251,46 +252,6 @@ def _ranges(
         msg = f"{len(lost)} TFs were marked after the data were scaled, e.g. '{lost[0]}'. {call}."
         raise StaleError(msg)
     return tf_max, window_max
-
-
-def _without_crowded_pairs(
-    source: Source, train: NDArray[np.int64], targets: NDArray[np.int64], cfg: ModelConfig
-) -> ModelConfig:
-    """Leave the cis head out where a step could only draw a small part of its pairs."""
-    from tilegrn.model.config import too_many_pairs
-
-    if not cfg.use_cis:
-        return cfg
-    genes_of = np.bincount(source.distance[targets].indices, minlength=source.distance.shape[1])
-    n = float(np.asarray((source.open[train] > 0) @ genes_of.astype(np.float64)).mean()) if len(train) else 0.0
-    if not too_many_pairs(n, cfg):
-        return cfg
-    _log().warning(
-        "A cell has %.0f open window-gene pairs on average, too many for the cis head: the model is trained without it "
-        "(use_cis=False). grn.tl.links and grn.tl.score_pairs rank links of windows without the model.",
-        n,
-    )
-    return dataclasses.replace(cfg, use_cis=False)
-
-
-def _with_reach(
-    source: Source, train: NDArray[np.int64], targets: NDArray[np.int64], cfg: ModelConfig, seed: int
-) -> ModelConfig:
-    """Let the heads of the cis head start from the decay length that the training cells show."""
-    if cfg.cis_lengths is not None or not (cfg.use_cis and cfg.use_distance and cfg.use_windows):
-        return cfg
-    from tilegrn.model.reach import HEADS, decay_length
-
-    depth = np.maximum(source.depth[train], 1.0)
-    found = decay_length(
-        source.counts[train][:, targets],
-        depth / np.median(depth),
-        source.open[train],
-        source.distance[targets],
-        promoter=1.5 * source.grid.window_size,
-        seed=seed,
-    )
-    return cfg if found is None else dataclasses.replace(cfg, cis_lengths=tuple(found * h for h in HEADS))
 
 
 def _fit_one(
