@@ -245,8 +245,8 @@ class _Training(pl.LightningModule):
         """Leave the best weights in the network.
 
         The average over the last steps generalises better than any single step, so it is kept unless the best epoch
-        beats it on the validation cells by more than twice the standard error of their difference. The start stays
-        where the average does not beat it by as much.
+        beats it on the validation cells by more than twice the standard error of their difference. Without a teacher
+        the start is a regression of its own, and stays where the average does not beat it by as much.
         """
         if self.average is None:
             if self.best is not None:
@@ -266,7 +266,7 @@ class _Training(pl.LightningModule):
             self.network.load_state_dict(self.best[1])
             return
         gain = self.start - each
-        if float(gain.mean()) < 2 * float(gain.std()) / max(len(gain), 2) ** 0.5:
+        if self.teacher is None and float(gain.mean()) < 2 * float(gain.std()) / max(len(gain), 2) ** 0.5:
             self.network.load_state_dict(self.at_start)
 
     def configure_optimizers(self) -> Any:
