@@ -59,6 +59,7 @@ def test_names_of_assemblies():
         gzip.compress(b"chr2\t20\nchr1\t10\n"),
         "chr2\t20\t6\t60\t61\nchr1\t10\t40\t60\t61\n",  # .fai
     ],
+    ids=["plain", "Windows line ends", "byte-order mark and blank line", "gzip", "fai"],
 )
 def test_files_keep_their_order(tmp_path, text):
     assert list(read_chrom_sizes(write(tmp_path, text)).items()) == [("chr2", 20), ("chr1", 10)]

@@ -144,12 +144,14 @@ def _sites(ax: Axes, record: dict[str, object], gene: str, chrom: str, low: floa
     strand = np.asarray(record["strand"], dtype=object).astype(str)
     inside = (np.asarray(record["chrom"], dtype=object).astype(str) == chrom) & (pos >= low) & (pos <= high)
     few = inside.sum() <= 14
+    own = pos[inside & (names == gene)]
     for name, x, s in zip(names[inside], pos[inside], strand[inside], strict=True):
         step = (high - low) * 0.012 * (-1 if s == "-" else 1)
         colour = "black" if name == gene else "#8a8f98"
         ax.plot([x, x], [-0.05, 0.08], color=colour, linewidth=1.2 if name == gene else 0.8)
         ax.annotate("", xy=(x + step, 0.08), xytext=(x, 0.08), arrowprops={"arrowstyle": "-|>", "color": colour})
-        if name == gene or few:
+        apart = not len(own) or np.abs(own - x).min() > 0.06 * (high - low)  # names must not lie on each other
+        if name == gene or (few and apart):
             ax.text(
                 x,
                 -0.86,
