@@ -44,7 +44,7 @@ TWO = [("A", "chr1", 9, "+"), ("B", "chr1", 99, "-")]
         "chr1\t9\t10\tA\t0\t+\nchr1\t9\t10\tA\t0\t+\nchr1\t99\t100\tB\t0\t-\n",  # a repeated row
         "chr1\t9\t50\tA\t0\t+\nchr1\t20\t100\tB\t0\t-\n",  # genes: TSS by strand
         "chr1\t9\t9\tA\t.\t+\nchr1\t99\t99\tB\t.\t-\n",  # rows of no width, as the notebook has
-        gzip.compress(b"chr1\t9\t10\tA\t0\t+\nchr1\t99\t100\tB\t0\t-\n"),
+        gzip.compress(b"chr1\t9\t10\tA\t0\t+\nchr1\t99\t100\tB\t0\t-\n", mtime=0),
     ],
 )
 def test_beds_that_mean_the_same(tmp_path, text):
@@ -142,7 +142,7 @@ ATTRIBUTES = {
 @pytest.mark.parametrize("held", ATTRIBUTES.values(), ids=ATTRIBUTES)
 def test_gtf_attributes_as_they_are_quoted(tmp_path, held, dress):
     text = gtf(("chr1", 10, 50, "+", held), ("chr1", 60, 100, "-", 'gene_id "E2"; gene_name "B";')).encode()
-    text = {"plain": text, "crlf": text.replace(b"\n", b"\r\n"), "gz": gzip.compress(text)}[dress]
+    text = {"plain": text, "crlf": text.replace(b"\n", b"\r\n"), "gz": gzip.compress(text, mtime=0)}[dress]
     assert rows(read_tss(write(tmp_path, text, "x.gtf"))) == TWO
     by_id = read_tss(write(tmp_path, text, "x.gtf"), gene_key="gene_id")
     assert list(by_id["gene"]) == ["E1", "E2"]
