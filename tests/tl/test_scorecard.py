@@ -157,6 +157,22 @@ def test_words_when_the_model_is_beaten_or_even():
     assert "no baseline" in in_words(first.table[:1], n_cells=9, n_genes=3, held_out="held-out")
 
 
+def test_words_when_the_plainest_baseline_is_as_good():
+    table = pd.DataFrame(
+        {
+            "method": ["model", "mlp", "lsi"],
+            "pearson": [0.2, 0.21, 0.2],
+            "difference": [np.nan, -0.01, 0.0],
+            "difference_low": [np.nan, -0.02, -0.01],
+            "difference_high": [np.nan, -0.005, 0.01],
+        }
+    )
+    words = in_words(table, n_cells=9, n_genes=3, held_out="held-out")
+    assert words.endswith("prefer the baseline. A ridge regression on ATAC components alone is as good, at 0.200.")
+    table.loc[2, "difference_low"] = 0.001
+    assert "ATAC components" not in in_words(table, n_cells=9, n_genes=3, held_out="held-out")
+
+
 def test_warns_when_depth_alone_explains_the_score():
     with pytest.warns(UserWarning, match="Depth alone explains the score.* 0.083, the model 0.084"):
         grn.tl.scorecard(judged(depth_only=True), baselines=("ridge",))

@@ -15,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import tilegrn as grn  # noqa: E402
+from tests._small import copied  # noqa: E402
 from tests.tl._ready import TINY, ready, simulated, sizes_of  # noqa: E402
 from tilegrn._mudata import no_pull  # noqa: E402
 from tilegrn.errors import InputError, MissingStepError, StaleError  # noqa: E402
@@ -135,6 +136,28 @@ def test_it_learns():
     config = dataclasses.replace(TINY, max_epochs=12, teacher=None)
     history = train(ready(n_cells=200), config=config, progress=False, accelerator="cpu").record["history"][0]
     assert history["val_loss"][-1] < history["val_loss"][0]
+
+
+def test_the_cis_head_is_left_out_where_it_could_only_sample_its_pairs(caplog):
+    model = train(ready(), config=dataclasses.replace(TINY, max_train_pairs=10), progress=False, accelerator="cpu")
+    assert not model.config.use_cis
+    assert model.networks[0].cis is None
+    assert "too many for the cis head" in caplog.text
+    assert train(ready(), **QUICK).config.use_cis
+
+
+def test_without_a_teacher_training_starts_from_a_regression_and_does_not_end_below_it():
+    """A learning rate that ruins the network leaves the start."""
+    mdata = ready(n_cells=300)
+    config = dataclasses.replace(TINY, teacher=None, learning_rate=0.5, max_epochs=4, average_from=0.0)
+    history = train(mdata, config=config, progress=False, accelerator="cpu").record["history"][0]
+    assert history["averaged_val_loss"][0] > history["start_val_loss"][0]
+    ruined = train(mdata, config=config, progress=False, accelerator="cpu")
+    plain = train(mdata, config=dataclasses.replace(config, learning_rate=1e-12), progress=False, accelerator="cpu")
+    got, want = (copied(mdata) for _ in range(2))
+    predict(got, ruined)
+    predict(want, plain)
+    np.testing.assert_allclose(got["rna"].layers["predicted"], want["rna"].layers["predicted"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["nb", "mse"])

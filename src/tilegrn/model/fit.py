@@ -228,7 +228,7 @@ class _Training(pl.LightningModule):
             self.trainer.should_stop = True
 
     def begin(self) -> None:
-        """Judge where training starts from: what follows has to be better."""
+        """Judge a start that is a regression of its own: what follows has to be better."""
         if self.val_maker is not None:
             self.network.eval()
             each = self._all_held_out(self.val_maker)
@@ -259,14 +259,15 @@ class _Training(pl.LightningModule):
             return
         self.network.eval()
         each = self._all_held_out(self.val_maker)
-        self.history["start_val_loss"] = [float(self.start.mean())]
         self.history["averaged_val_loss"] = [float(each.mean())]
+        if len(self.start):
+            self.history["start_val_loss"] = [float(self.start.mean())]
         gap = each - self.best[0] if len(each) == len(self.best[0]) else each[:0]
         if len(gap) > 1 and float(gap.mean()) > 2 * float(gap.std()) / len(gap) ** 0.5:
             self.network.load_state_dict(self.best[1])
             return
-        gain = self.start - each
-        if self.teacher is None and float(gain.mean()) < 2 * float(gain.std()) / max(len(gain), 2) ** 0.5:
+        gain = self.start - each if len(self.start) else None
+        if gain is not None and float(gain.mean()) < 2 * float(gain.std()) / max(len(gain), 2) ** 0.5:
             self.network.load_state_dict(self.at_start)
 
     def configure_optimizers(self) -> Any:
@@ -327,7 +328,8 @@ def fit_network(
         config,
         seed,
     )
-    module.begin()
+    if teacher is None:
+        module.begin()
     with tempfile.TemporaryDirectory(prefix="tilegrn-") as folder, _quiet(), _restored_signals():
         trainer = pl.Trainer(
             accelerator=options.accelerator,

@@ -11,7 +11,7 @@ from scipy import sparse
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Components", "fit_components", "leading_directions", "tf_idf"]
+__all__ = ["Components", "fit_components", "inverse_frequency", "leading_directions", "tf_idf"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +77,13 @@ def tf_idf(windows: sparse.csr_matrix, idf: NDArray[np.float32]) -> sparse.csr_m
     return x
 
 
+def inverse_frequency(windows: sparse.csr_matrix) -> NDArray[np.float32]:
+    """Return the idf of each window: log(1 + cells / open cells), 0 where none is open."""
+    cells, width = windows.shape
+    opened = np.bincount(windows.indices[windows.data > 0], minlength=width)
+    return np.where(opened > 0, np.log1p(cells / np.maximum(opened, 1)), 0.0).astype(np.float32)
+
+
 def fit_components(windows: sparse.csr_matrix, n: int, *, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Fit idf and loadings on training cells.
 
@@ -93,9 +100,7 @@ def fit_components(windows: sparse.csr_matrix, n: int, *, seed: int) -> tuple[ND
     -------
     idf per window, and windows x components.
     """
-    cells, width = windows.shape
-    opened = np.bincount(windows.indices[windows.data > 0], minlength=width)
-    idf = np.where(opened > 0, np.log1p(cells / np.maximum(opened, 1)), 0.0).astype(np.float32)
+    idf = inverse_frequency(windows)
     return idf, leading_directions(tf_idf(windows, idf), n, seed=seed)
 
 

@@ -13,6 +13,7 @@ from scipy import sparse
 from tilegrn import _check, _store
 from tilegrn import _keys as K
 from tilegrn._symbols import match_symbols
+from tilegrn._tss_pairs import tss_sites
 from tilegrn.errors import InputError
 from tilegrn.io._peaks import match_chroms, parse_peaks
 from tilegrn.io._tss import TSS_TABLES, read_tss
@@ -145,7 +146,7 @@ def read_pair_data(
     sizes = dict(zip(grid.chroms, map(int, grid.lengths), strict=True))
     names = match_chroms(chrom, sizes, max_absent=None, assembly=grid.assembly)
     code = grid.chrom_codes([names.get(c, "") for c in chrom])
-    genes, sites = _sites(mdata, r.var_names, grid, tss)
+    genes, sites = _sites(mdata, rna, grid, tss)
     return PairData(
         grid=grid,
         genes=genes,
@@ -164,22 +165,19 @@ def read_pair_data(
     )
 
 
-def _sites(mdata: MuData, own: pd.Index, grid: Grid, tss: Any | None) -> tuple[list[str], Sites]:
+def _sites(mdata: MuData, rna: str, grid: Grid, tss: Any | None) -> tuple[list[str], Sites]:
     """TSSs of the data's genes as ``tss_distance`` read them, and of all other genes of the table.
 
     Genes in between count whether or not they are in the data: a matrix cut to variable genes would else look like a
     genome with few genes.
     """
-    record = _store.get_record(mdata, K.REC_TSS)
-    gene = pd.Index(own.astype(str)).get_indexer(pd.Index(np.asarray(record["gene"], dtype=object).astype(str)))
-    chrom = grid.chrom_codes([str(c) for c in record["chrom"]])
-    pos = np.asarray(record["pos"], dtype=np.int64)
+    gene, chrom, pos = tss_sites(mdata, rna)
     keep = gene >= 0  # genes removed from the data since
-    genes = [str(g) for g in own]
+    genes = [str(g) for g in mdata.mod[rna].var_names]
     source = tss if tss is not None else (grid.assembly if grid.assembly in TSS_TABLES else None)
     if source is None:
         logger.info("No TSS table of '%s' is shipped: genes in between are those of the data.", grid.assembly)
-        return genes, Sites(gene[keep].astype(np.int64), chrom[keep], pos[keep])
+        return genes, Sites(gene[keep], chrom[keep], pos[keep])
     table = read_tss(source)
     there = match_symbols(list(table["gene"].unique()), genes)
     absent = table["gene"].unique()[there < 0]

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import linalg, sparse
 from scipy.sparse.linalg import svds
 
-from tilegrn.model.lsi import tf_idf
+from tilegrn.model.lsi import inverse_frequency, tf_idf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,9 +65,8 @@ def cell_axes(peaks: sparse.csr_matrix, n: int = N_AXES) -> Floats:
         Number of axes; cut at what the data can give.
     """
     cells = peaks.shape[0]
-    opened = np.bincount(peaks.indices[peaks.data > 0], minlength=peaks.shape[1])
-    idf = np.where(opened > 0, np.log1p(cells / np.maximum(opened, 1)), 0.0).astype(np.float32)
-    x = tf_idf(peaks, idf)[:, opened > 0]
+    idf = inverse_frequency(peaks)
+    x = tf_idf(peaks, idf)[:, idf > 0]
     k = min(n + 1, min(x.shape) - 1)
     if k < 2:
         return np.zeros((cells, 0))

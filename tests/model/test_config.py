@@ -1,0 +1,27 @@
+"""What the defaults make of depth and density."""
+
+from __future__ import annotations
+
+import pytest
+
+from tilegrn.model.config import ModelConfig, default_config, too_many_pairs
+
+
+def test_the_teacher_fades_with_depth():
+    def share(depth):
+        teacher = default_config(n_cells=2000, n_genes=5000, depth=depth).teacher
+        return 0.0 if teacher is None else teacher.weight
+
+    assert [share(d) for d in (0, 1000, 2000, 3000, 9000)] == pytest.approx([0.9, 0.9, 0.45, 0.0, 0.0])
+
+
+def test_guided_components_are_for_cells_with_few_open_windows():
+    few, many = (default_config(n_cells=2000, n_genes=5000, n_open=n).n_guided for n in (78, 10_000))
+    assert few == ModelConfig().n_guided > 0
+    assert many == 0
+
+
+def test_pairs_may_be_weighed_up_fourfold_and_no_more():
+    config = ModelConfig(batch_size=100, max_train_pairs=1000)
+    assert not too_many_pairs(40.0, config)
+    assert too_many_pairs(41.0, config)
