@@ -7,9 +7,10 @@ import torch
 from scipy import sparse
 
 from tilegrn.model.batches import CellData
+from tilegrn.model.cis import WindowMoments
 from tilegrn.model.config import ModelConfig
 from tilegrn.model.module import Network
-from tilegrn.model.pairs import Pairs
+from tilegrn.model.pairs import pair_lists
 
 
 def made(
@@ -22,21 +23,23 @@ def made(
     reach_share: float = 0.3,
     **choices,
 ):
-    """Return cells, pairs, a network in double precision, and its configuration."""
+    """Return cells, a network, its configuration, and the distances and binding that it knows."""
     rng = np.random.default_rng(seed)
     config = ModelConfig(
-        **{"width": 16, "n_latents": 3, "n_heads": 4, "hidden": 12, "rank": 6, "cis_width": 4} | choices
+        **{"width": 16, "n_latents": 3, "n_heads": 4, "hidden": 12, "rank": 6, "promoter": 10_000.0} | choices
     )
 
     def positive(shape, density):
         return sparse.random(*shape, density=density, format="csr", dtype=np.float32, random_state=seed + shape[1])
 
+    windows = positive((n_cells, n_windows), open_share)
     data = CellData(
         tfs=positive((n_cells, n_tfs), 0.5),
-        windows=positive((n_cells, n_windows), open_share),
+        windows=windows,
         components=rng.normal(size=(n_cells, 3)).astype(np.float32),
         depth=rng.normal(size=(n_cells, 2)).astype(np.float32),
         size_factor=rng.uniform(0.5, 2, n_cells).astype(np.float32),
+        opened=np.asarray(windows.sum(1), dtype=np.float32).ravel(),
         counts=sparse.csr_matrix(rng.poisson(1.0, (n_cells, n_genes)).astype(np.float32)),
     )
     distance = positive((n_genes, n_windows), reach_share)
@@ -50,6 +53,11 @@ def made(
         log_mean=torch.randn(n_genes),
         loadings=torch.randn(n_windows, 8),
         features=torch.randn(n_genes, 9),
+        pairs=pair_lists(distance),
+        moments=WindowMoments(
+            torch.from_numpy(np.asarray(data.windows.mean(0), dtype=np.float32).ravel() + 0.01),
+            torch.from_numpy(np.asarray(data.windows.multiply(data.windows).mean(0), dtype=np.float32).ravel() + 0.01),
+        ),
         binding=(
             torch.from_numpy(binding.indptr.astype(np.int64)),
             torch.from_numpy(binding.indices.astype(np.int64)),
@@ -61,4 +69,4 @@ def made(
         for p in network.parameters():
             if not p.any():
                 p.normal_(0, 0.3)
-    return data, Pairs.from_matrix(distance), network, config, distance, binding
+    return data, network, config, distance, binding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tilegrn.model.config import ModelConfig, default_config, too_many_pairs
+from tilegrn.model.config import ModelConfig, default_config
 
 
 def test_the_teacher_fades_with_depth():
@@ -19,9 +19,3 @@ def test_guided_components_are_for_cells_with_few_open_windows():
     few, many = (default_config(n_cells=2000, n_genes=5000, n_open=n).n_guided for n in (78, 10_000))
     assert few == ModelConfig().n_guided > 0
     assert many == 0
-
-
-def test_pairs_may_be_weighed_up_fourfold_and_no_more():
-    config = ModelConfig(batch_size=100, max_train_pairs=1000)
-    assert not too_many_pairs(40.0, config)
-    assert too_many_pairs(41.0, config)

@@ -14,7 +14,6 @@ TINY = ModelConfig(
     rank=6,
     n_components=8,
     n_loadings=8,
-    cis_width=4,
     max_epochs=2,
     teacher=TeacherConfig(rank=4, hidden=16, max_epochs=2),
 )

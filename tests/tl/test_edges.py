@@ -15,6 +15,7 @@ import tilegrn as grn  # noqa: E402
 from tests.tl._networked import networked, trained  # noqa: E402
 from tilegrn._edges_table import edges as get_edges  # noqa: E402
 from tilegrn.errors import InputError, MissingStepError  # noqa: E402
+from tilegrn.model.cis_shares import tf_gene_shares, triplet_shares  # noqa: E402
 from tilegrn.model.gates import gated  # noqa: E402
 from tilegrn.tl import _attribution as A  # noqa: E402
 from tilegrn.tl._covariation import conditional_covariation  # noqa: E402
@@ -78,11 +79,7 @@ def test_cis_attribution_equals_brute_force_integration():
         data = _data(mdata, model, np.arange(6))
         batch = next(model.batches(data, batch_size=6))
         side = net.genes()
-        exact = A._CisSum(len(model.vocabulary.tfs), len(model.vocabulary.genes))
-        A._cis(net, batch, A._detached(side), exact)
-        tf, _, gene, value = exact.finish(1)
-        got = np.zeros((len(model.vocabulary.tfs), len(model.vocabulary.genes)))
-        np.add.at(got, (tf, gene), value)
+        got = tf_gene_shares(net.cis, batch, side.cis)
         slow = np.zeros_like(got)
         steps = 60
         for k in range(steps):
@@ -95,9 +92,7 @@ def test_cis_attribution_equals_brute_force_integration():
                     tf_gate=gate,
                     window_gate=torch.ones_like(batch.open_there),
                 ),
-                net.context,
-                side.query,
-                side.gain,
+                side.cis,
             ).sum(0)
             for g in range(0, len(out), 5):
                 (grad,) = torch.autograd.grad(out[g], gate, retain_graph=True)
@@ -107,6 +102,11 @@ def test_cis_attribution_equals_brute_force_integration():
                         slow[t, g] += float(grad[cell, place]) / steps
         assert np.abs(slow).max() > 1e-3
         np.testing.assert_allclose(got[:, ::5], slow[:, ::5], rtol=2e-3, atol=2e-5)
+        # Over all windows and binding TFs of a gene, triplets add up to what its TFs have.
+        gene = int(np.abs(got).sum(0).argmax())
+        tf, window = (a.ravel() for a in np.indices((len(got), len(model.vocabulary.windows))))
+        each = triplet_shares(net.cis, batch, side.cis, tf, window, np.full(len(tf), gene))
+        np.testing.assert_allclose(np.bincount(tf, weights=each), got[:, gene], rtol=1e-4, atol=1e-6)
     finally:
         with torch.no_grad():
             for n, p in net.cis.named_parameters():

@@ -27,7 +27,9 @@ def _rates(mdata, model, like=None):
         old = read_source(like, rna="rna", atac="atac", layer=None, for_training=False)
         was = cell_data(old, model.vocabulary, model.preparation, model.config)
         components = model.preparation.components.transform(data.windows, was.part)
-        data = dataclasses.replace(data, components=components, depth=was.depth, size_factor=was.size_factor)
+        data = dataclasses.replace(
+            data, components=components, depth=was.depth, size_factor=was.size_factor, opened=was.opened
+        )
     return np.concatenate([r for _, r, _ in model.iter_rates(data)], axis=1)
 
 

@@ -133,17 +133,9 @@ def test_nothing_is_left_in_the_working_folder(tmp_path, monkeypatch):
 
 
 def test_it_learns():
-    config = dataclasses.replace(TINY, max_epochs=12, teacher=None)
+    config = dataclasses.replace(TINY, max_epochs=12)
     history = train(ready(n_cells=200), config=config, progress=False, accelerator="cpu").record["history"][0]
     assert history["val_loss"][-1] < history["val_loss"][0]
-
-
-def test_the_cis_head_is_left_out_where_it_could_only_sample_its_pairs(caplog):
-    model = train(ready(), config=dataclasses.replace(TINY, max_train_pairs=10), progress=False, accelerator="cpu")
-    assert not model.config.use_cis
-    assert model.networks[0].cis is None
-    assert "too many for the cis head" in caplog.text
-    assert train(ready(), **QUICK).config.use_cis
 
 
 def test_without_a_teacher_training_starts_from_a_regression_and_does_not_end_below_it():

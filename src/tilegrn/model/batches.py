@@ -2,7 +2,7 @@
 
 A batch holds numbers, not vectors: which TFs a cell expresses, padded to the longest cell of the batch, and a list of
 all windows that are open in its cells, with a table of those that occur. Nothing in it depends on which cells stand
-beside each other.
+beside each other, and nothing on genes: which windows a gene reaches is the network's to know.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
-from tilegrn.model.pairs import Pairs, no_pairs, read_pairs
+from tilegrn.model.sums import OpenWindows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-    from scipy import sparse
 
     from tilegrn.model.config import ModelConfig
 
-__all__ = ["Batch", "BatchMaker", "CellData", "all_open", "epoch_order"]
+__all__ = ["Batch", "BatchMaker", "CellData", "epoch_order"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,8 @@ class CellData:
         Cells x 2, float32: standardised log size factor and log ATAC depth.
     size_factor
         Per cell, float32.
+    opened
+        Per cell, float32: sum over its windows of the scaled accessibility, kept where windows are closed on purpose.
     counts
         Cells x target genes, CSR float32; None for prediction.
     part
@@ -54,6 +56,7 @@ class CellData:
     components: NDArray[np.float32]
     depth: NDArray[np.float32]
     size_factor: NDArray[np.float32]
+    opened: NDArray[np.float32]
     counts: sparse.csr_matrix | None = None
     part: NDArray[np.int64] | None = None
 
@@ -70,6 +73,7 @@ class CellData:
             self.components[cells],
             self.depth[cells],
             self.size_factor[cells],
+            self.opened[cells],
             None if self.counts is None else self.counts[cells],
             None if self.part is None else self.part[cells],
         )
@@ -98,12 +102,9 @@ class Batch:
         Cells x genes, or None.
     part
         Cells: see :class:`CellData`; or None.
-    cis_cell, cis_window, cis_value
-        Per open window of the cis head: cell of the batch, position in ``cis_used``, accessibility.
-    cis_used
-        Numbers of the windows that the cis head reads.
-    pair_open, pair_gene, pair_distance
-        Per pair: position among the open windows above, gene, bp.
+    own, own_value, own_total
+        Every open window of the cells themselves, for the cis head: numbers; scaled accessibility per open window
+        (less where it is gated); its sum per cell when no window is closed.
     cells
         Rows of the cells in their :class:`CellData`.
     tf_present
@@ -123,25 +124,11 @@ class Batch:
     depth: Tensor
     log_size: Tensor
     counts: Tensor | None
-    cis_cell: Tensor
-    cis_window: Tensor
-    cis_value: Tensor
-    cis_used: Tensor
-    pair_open: Tensor
-    pair_gene: Tensor
-    pair_distance: Tensor
+    own: OpenWindows
+    own_value: Tensor
+    own_total: Tensor
     tf_present: Tensor | None = None
     part: Tensor | None = None
-
-    def only(self, genes: Tensor, n_genes: int) -> Batch:
-        """Keep the pairs of some genes, numbered by their place in ``genes``."""
-        place = torch.full((n_genes,), -1, dtype=torch.int64, device=genes.device)
-        place[genes] = torch.arange(len(genes), device=genes.device)
-        gene = place[self.pair_gene]
-        keep = gene >= 0
-        return replace(
-            self, pair_open=self.pair_open[keep], pair_gene=gene[keep], pair_distance=self.pair_distance[keep]
-        )
 
     def hide(self, tfs: Tensor) -> Batch:
         """Hide TFs (bool) from all cells."""
@@ -160,7 +147,7 @@ class Batch:
         moved: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
-            moved[f.name] = value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+            moved[f.name] = value.to(device, non_blocking=True) if isinstance(value, (Tensor, OpenWindows)) else value
         return Batch(**moved)
 
 
@@ -172,39 +159,20 @@ def epoch_order(n_cells: int, seed: int, epoch: int) -> NDArray[np.int64]:
 class BatchMaker:
     """Turns rows of a :class:`CellData` into batches."""
 
-    def __init__(
-        self, data: CellData, pairs: Pairs | None, config: ModelConfig, donors: NDArray[np.int64] | None = None
-    ) -> None:
+    def __init__(self, data: CellData, config: ModelConfig, donors: NDArray[np.int64] | None = None) -> None:
         """Keep what batches are made of; ``donors`` are cells x n, whose windows each cell may read in training."""
         self.data = data
         self.donors = donors if donors is not None and donors.shape[1] else None
-        self.pairs = pairs if config.use_cis else None
-        self.split = None if self.pairs is None else self.pairs.split(config.near)
         self.config = config
 
     def n_batches(self, world: int = 1) -> int:
         """Return the number of training batches of an epoch on each of ``world`` ranks."""
         return max(1, round(self.data.n_cells / (self.config.batch_size * world)))
 
-    def slices(self, size: int = 128, max_pairs: int = 400_000) -> list[NDArray[np.int64]]:
-        """Return the rows of evaluation batches: cells with similar numbers of open windows together.
-
-        A batch holds at most ``size`` cells and, if it holds more than one, about ``max_pairs`` window-gene pairs.
-        """
+    def slices(self, size: int = 128) -> list[NDArray[np.int64]]:
+        """Return the rows of evaluation batches: cells with similar numbers of open windows together."""
         order = np.argsort(np.diff(self.data.windows.indptr), kind="stable")
-        if self.pairs is None:
-            return [order[i : i + size] for i in range(0, len(order), size)]
-        windows = self.data.windows
-        before = np.concatenate([[0], np.cumsum(np.diff(self.pairs.start)[windows.indices])])[windows.indptr]
-        total = np.cumsum(np.diff(before)[order])
-        out, first = [], 0
-        while first < len(order):
-            held = total[first - 1] if first else 0
-            last = int(np.searchsorted(total, held + max_pairs, side="right"))
-            last = max(first + 1, min(last, first + size))
-            out.append(order[first:last])
-            first = last
-        return out
+        return [order[i : i + size] for i in range(0, len(order), size)]
 
     def epoch(self, seed: int, epoch: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Yield the training batches of an epoch, each rank its share of every batch order."""
@@ -225,7 +193,7 @@ class BatchMaker:
         return self._make(cells, hidden, rng, rate, read)
 
     def evaluate(self, cells: NDArray[np.int64]) -> Batch:
-        """Make a batch without noise: every open window, every pair."""
+        """Make a batch without noise: every open window."""
         mask = np.zeros((len(cells), self.data.tfs.shape[1]), dtype=bool)
         return self._make(cells, mask, None, None)
 
@@ -256,19 +224,16 @@ class BatchMaker:
         row, token = np.nonzero(dense)
         tf_token, tf_value = _pad(row, token, dense[row, token], len(cells), dense.shape[1])
 
-        row, token, value = _entries(data.windows[read])
+        row, token = _entries(data.windows[read])
         keep = np.full(len(row), cfg.use_windows)
         if rng is not None and drop is not None:
             keep &= rng.random(len(row)) >= drop[row]
         used, place = np.unique(token[keep], return_inverse=True)
         n_open = np.bincount(row[keep], minlength=len(cells))
 
-        if self.pairs is not None and cfg.use_windows:
-            own = (row, token, value) if read is cells else _entries(data.windows[cells])
-            opened = read_pairs(*own, self.pairs, self.split, cfg.max_train_pairs, rng)
-        else:
-            opened = no_pairs()
-        cis_used, cis_window = np.unique(opened.window, return_inverse=True)
+        own = data.windows[cells]
+        if not (cfg.use_windows and cfg.use_cis):
+            own = sparse.csr_matrix(own.shape, dtype=np.float32)
         counts = None if data.counts is None else torch.from_numpy(data.counts[cells].toarray())
         t = torch.from_numpy
         return Batch(
@@ -285,63 +250,17 @@ class BatchMaker:
             depth=t(np.stack([data.depth[cells, 0], data.depth[read, 1]], axis=1)),
             log_size=t(np.log(data.size_factor[cells])),
             counts=counts,
-            cis_cell=t(opened.cell),
-            cis_window=t(cis_window.astype(np.int64)),
-            cis_value=t(opened.value),
-            cis_used=t(cis_used.astype(np.int64)),
-            pair_open=t(opened.open),
-            pair_gene=t(opened.gene),
-            pair_distance=t(opened.distance),
+            own=OpenWindows(t(own.indptr.astype(np.int64)), t(own.indices.astype(np.int64))),
+            own_value=t(own.data.astype(np.float32)),
+            own_total=t(data.opened[cells]),
             part=None if data.part is None else t(data.part[read]),
         )
 
 
-def _entries(
-    windows: sparse.csr_matrix,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """List open windows: row, window, accessibility."""
+def _entries(windows: sparse.csr_matrix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """List open windows: row, window."""
     row = np.repeat(np.arange(windows.shape[0]), np.diff(windows.indptr))
-    return row, windows.indices.astype(np.int64), windows.data
-
-
-def all_open(windows: NDArray[np.int64], pairs: Pairs, tf_level: Tensor) -> tuple[Batch, NDArray[np.int64]]:
-    """Make a batch of one cell with the given windows open, for the cis head alone; and the numbers of its pairs.
-
-    Parameters
-    ----------
-    windows
-        Window numbers, each once.
-    tf_level
-        1 x TFs, scaled expression.
-    """
-    position, pair = pairs.expand(windows)
-    t = torch.from_numpy
-    none = torch.zeros(1, 0, dtype=torch.int64)
-    empty = torch.zeros(1, 0)
-    n = len(windows)
-    batch = Batch(
-        cells=torch.zeros(1, dtype=torch.int64),
-        tf_token=none,
-        tf_value=empty,
-        used=none[0],
-        open_start=torch.zeros(1, dtype=torch.int64),
-        open_window=none[0],
-        open_there=empty[0],
-        tf_dense=tf_level,
-        hidden=torch.zeros_like(tf_level, dtype=torch.bool),
-        components=empty,
-        depth=torch.zeros(1, 2),
-        log_size=torch.zeros(1),
-        counts=None,
-        cis_cell=torch.zeros(n, dtype=torch.int64),
-        cis_window=torch.arange(n),
-        cis_value=torch.ones(n),
-        cis_used=t(windows),
-        pair_open=t(position),
-        pair_gene=t(pairs.gene[pair]),
-        pair_distance=t(pairs.distance[pair]),
-    )
-    return batch, pair
+    return row, windows.indices.astype(np.int64)
 
 
 def _pad(

@@ -9,12 +9,17 @@ import numpy as np
 import torch
 
 from tilegrn.model.batches import BatchMaker
+from tilegrn.model.cis import WindowMoments
+from tilegrn.model.cis_start import gains, laws, ratio_sums
 from tilegrn.model.module import Network
+from tilegrn.model.pairs import pair_lists
 from tilegrn.model.preparation import window_features
 from tilegrn.model.start import poisson_loadings
 from tilegrn.model.unseen import fit_ridge, pool_windows, window_states
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from scipy import sparse
 
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
     from tilegrn.model.preparation import Preparation, Vocabulary
     from tilegrn.model.teacher import TeacherRates
 
-__all__ = ["build_network", "learn_unseen", "start_from_counts", "start_from_teacher"]
+__all__ = ["build_network", "learn_unseen", "start_cis", "start_from_counts", "start_from_teacher"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +55,8 @@ def build_network(
         log_mean=torch.from_numpy(np.log(np.maximum(rate, 1e-7)).astype(np.float32)),
         loadings=torch.from_numpy(window_features(preparation.loadings, preparation.idf)),
         features=torch.from_numpy(preparation.features(preparation.distance, config.pooling_lengths)),
+        pairs=pair_lists(preparation.distance),
+        moments=_moments(data.windows),
         binding=None if binding is None or not config.use_cis else _by_window(binding),
         config=config,
     )
@@ -63,8 +70,13 @@ def start_from_teacher(network: Network, teacher: TeacherRates) -> None:
         network.gene_bias.copy_(teacher.offset - network.log_mean)
 
 
-def start_from_counts(network: Network, data: CellData) -> None:
-    """Start from Poisson regressions of the counts on the leading components, which the network then adds to."""
+def start_from_counts(network: Network, data: CellData) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Start from Poisson regressions of the counts on the leading components, which the network then adds to.
+
+    Returns
+    -------
+    Function of rows of training cells that gives these regressions' rates at size factor 1, cells x genes.
+    """
     if data.counts is None:
         msg = "Loadings are fitted to training cells with their counts."
         raise ValueError(msg)
@@ -78,6 +90,45 @@ def start_from_counts(network: Network, data: CellData) -> None:
         network.gene_loadings.zero_()
         network.gene_loadings[:, :n] = torch.from_numpy(loadings.T)
         network.gene_bias.copy_(torch.from_numpy(offset) - network.log_mean)
+    weight, bias = torch.from_numpy(loadings), torch.from_numpy(offset)
+    components = torch.from_numpy(data.components[:, :n])
+    return lambda cells: torch.exp(torch.addmm(bias, components[cells], weight))
+
+
+def start_cis(
+    network: Network, data: CellData, rates: Callable[[torch.Tensor], torch.Tensor], length: float | None
+) -> None:
+    """Choose the law of distance, and the gains to start from, by what training counts say beyond the state's rates.
+
+    Parameters
+    ----------
+    rates
+        Rates of the genes at size factor 1 in some training cells, cells x genes, without the cis head.
+    length
+        Distance at which the weight of a window falls to 1 / e, if it is known.
+    """
+    head = network.cis
+    if head is None or data.counts is None:
+        return
+    maker = BatchMaker(data, network.config)
+    with torch.no_grad():
+        law = laws(head, maker, rates, length)
+        head.settle(*law)
+        mean, each = gains(*ratio_sums(head, maker, rates))
+        head.gain_known.bias.copy_(torch.from_numpy(mean))
+        head.gain_free.copy_(torch.from_numpy(each - mean))
+    logger.info(
+        "Windows weigh (1 + d / %.0f bp)^-%g; gains of promoters and of what lies beyond: %.3f, %.3f on average",
+        *law[:2],
+        *mean,
+    )
+
+
+def _moments(windows: sparse.csr_matrix) -> WindowMoments:
+    n = max(windows.shape[0], 1)
+    mean = np.asarray(windows.sum(0), dtype=np.float64).ravel() / n
+    square = np.asarray(windows.multiply(windows).sum(0), dtype=np.float64).ravel() / n
+    return WindowMoments(torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(square.astype(np.float32)))
 
 
 def _by_window(binding: sparse.csr_matrix) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -115,7 +166,7 @@ def learn_unseen(network: Network, data: CellData, distance: sparse.csr_matrix, 
     weight = known**0.25 * (np.diff(distance.indptr) > 0)
     if not weight.any():
         return
-    maker = BatchMaker(data, None, network.config)
+    maker = BatchMaker(data, network.config)
     codes = np.zeros((data.n_cells, network.config.rank), dtype=np.float32)
     network.eval()
     with torch.no_grad():

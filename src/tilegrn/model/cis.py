@@ -1,134 +1,188 @@
-"""The cis head: each gene reads the open windows within reach of its TSS.
+r"""The cis head: each gene reads all open windows within reach of its TSS, as one exact sum.
 
-``log rate[c, g] += sum over heads h and open windows w of gain[g, h] a[c, w] exp(-d / L[h]) sigmoid(q . k)``
+.. math:: \log \mathrm{rate}_{cg} \mathrel{+}= \sum_h \alpha_{gh}
+   \log \frac{A_{cgh} + \kappa_{gh}}{s_c E_{gh} + \kappa_{gh}}, \quad
+   A_{cgh} = \sum_{w \in h(g)} a_{cw} (1 + \tanh \textstyle\sum_t x_{ct} B_{tw} p_t) (1 + d_{gw} / d_0)^{-\gamma}
 
-where ``k`` holds the features of the window and the TFs that bind it in this cell, ``sum_t x[c, t] B[t, w] p[t]``
-with p of low rank. This is the TF x window x TG score of the method, factorised; only pairs within reach of an open
-window exist, as a list.
+Part h is the promoter or all beyond it; E is what A is on average, s the cell's accessibility over the average cell's.
+A is set against what is expected of it, so that neither density nor depth can change its scale: the ratio is 1 in an
+average cell, and its logarithm is bounded by :math:`\kappa`, the strength of a Gamma prior of the fold on a sum of
+Poisson-like numbers. Distance and accessibility weigh pairs alike for all genes; what a gene makes of it,
+:math:`\alpha`, and which TFs raise the windows that they bind, p, are learned. TF x window x TG stays factorised.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from tilegrn.model.sums import Lists, open_sums, pair_sums
 
 if TYPE_CHECKING:
     from tilegrn.model.batches import Batch
     from tilegrn.model.config import ModelConfig
-    from tilegrn.model.module import CellContext
+    from tilegrn.model.pairs import PairLists
 
-__all__ = ["CisHead"]
+__all__ = ["PARTS", "CisHead", "CisSide", "WindowMoments"]
+
+PARTS = 2
+"""The promoter, and all beyond it."""
+
+
+@dataclass(frozen=True, eq=False)
+class WindowMoments:
+    """Mean, and mean square, of each window's scaled accessibility over the training cells; float32."""
+
+    mean: Tensor
+    square: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class CisSide:
+    """What the head needs of some genes; a column is a gene and a part.
+
+    Attributes
+    ----------
+    lists
+        Column of each pair.
+    weight
+        Per pair: of its distance.
+    expected, prior
+        Per column: sum in the average cell, and the strength of the prior in the same unit.
+    gain
+        Genes x parts.
+    """
+
+    lists: Lists
+    weight: Tensor
+    expected: Tensor
+    prior: Tensor
+    gain: Tensor
+
+    def take(self, genes: Tensor) -> CisSide:
+        """Return some genes, numbered by their place in ``genes``."""
+        n = len(self.gain)
+        place = torch.full((n,), -1, dtype=torch.int64, device=genes.device)
+        place[genes] = torch.arange(len(genes), device=genes.device)
+        new = place[self.lists.column // PARTS]
+        keep = new >= 0
+        before = torch.cat([keep.new_zeros(1, dtype=torch.int64), keep.cumsum(0)])
+        column = new[keep] * PARTS + self.lists.column[keep] % PARTS
+        columns = (genes[:, None] * PARTS + torch.arange(PARTS, device=genes.device)).flatten()
+        return CisSide(
+            Lists(before[self.lists.start], column),
+            self.weight[keep],
+            self.expected[columns],
+            self.prior[columns],
+            self.gain[genes],
+        )
 
 
 class CisHead(nn.Module):
-    """Attention of genes to windows with a learned reach per head."""
+    """Log ratios of local accessibility to what is expected of it, times a gain per gene."""
 
-    first_length: Tensor
+    law: Tensor
+    mean: Tensor
+    square: Tensor
+    start: Tensor
+    column: Tensor
+    weight: Tensor
+    expected: Tensor
+    prior: Tensor
     bind_start: Tensor
     bind_tf: Tensor
     bind_score: Tensor
 
     def __init__(
         self,
-        n_genes: int,
         n_tfs: int,
         n_features: int,
+        pairs: PairLists,
+        moments: WindowMoments,
         binding: tuple[Tensor, Tensor, Tensor] | None,
         config: ModelConfig,
     ) -> None:
         super().__init__()
-        self.heads = len(config.head_lengths)
-        self.width = config.cis_width
         self.use_distance = config.use_distance
-        d = self.heads * self.width
-        self.register_buffer("first_length", torch.tensor(config.head_lengths))
-        # In units of 8 e-folds, because the steps of the optimiser are small beside the orders of magnitude to cross.
-        self.length_change = nn.Parameter(torch.zeros(self.heads))
-        self.query_known = nn.Linear(n_features, d)
-        self.query_free = nn.Parameter(torch.zeros(n_genes, d))
-        self.key = nn.Linear(config.width, d)
-        self.gain_known = nn.Linear(n_features, self.heads)
-        self.gain_free = nn.Parameter(torch.zeros(n_genes, self.heads))
+        self.promoter = config.promoter
+        self.register_buffer("law", torch.tensor([5000.0, 1.0, 4.0]))
+        self.register_buffer("mean", moments.mean)
+        self.register_buffer("square", moments.square)
+        self.pairs = pairs
+        for name in ("start", "column", "weight", "expected", "prior"):
+            self.register_buffer(name, torch.zeros(0), persistent=False)
+        self.gain_known = nn.Linear(n_features, PARTS)
+        self.gain_free = nn.Parameter(torch.zeros(pairs.n_genes, PARTS))
         nn.init.zeros_(self.gain_known.weight)
-        nn.init.constant_(self.gain_known.bias, 0.1)
-        self.binding_width = config.cis_binding_rank if binding is not None and config.use_binding else 0
-        if self.binding_width and binding is not None:
+        nn.init.zeros_(self.gain_known.bias)
+        self.reads_binding = binding is not None and config.use_binding
+        if self.reads_binding and binding is not None:
             start, tf, score = binding
             self.register_buffer("bind_start", start)
             self.register_buffer("bind_tf", tf)
             self.register_buffer("bind_score", score)
-            self.tf_code = nn.Parameter(torch.randn(n_tfs, self.binding_width) * 0.1)
-            self.bound_key = nn.Linear(self.binding_width, d, bias=False)
+            self.tf_effect = nn.Parameter(torch.zeros(n_tfs))
+        self.settle()
 
-    @property
-    def lengths(self) -> Tensor:
-        """Reach of each head in bp."""
-        return self.first_length * torch.exp(8.0 * self.length_change)
+    def settle(self, floor: float | None = None, exponent: float | None = None, prior: float | None = None) -> None:
+        """Set d0 in bp, gamma and the prior's strength (all kept by default), and weigh the pairs by them."""
+        with torch.no_grad():
+            for i, value in enumerate((floor, exponent, prior)):
+                if value is not None:
+                    self.law[i] = value
+            side = self.side(self.pairs, self.gain_free)
+        self.start, self.column, self.weight = side.lists.start, side.lists.column, side.weight
+        self.expected, self.prior = side.expected, side.prior
 
-    def keys(self, batch: Batch, context: CellContext) -> Tensor:
-        """Return keys of the open windows, open windows x heads x width."""
-        used = batch.cis_used
-        table = self.key(context.window_norm(context.window_table(used)))
-        key = F.embedding(batch.cis_window, table)
-        if self.binding_width:
-            key = key + self.bound_key(self.bound(batch))
-        return key.view(-1, self.heads, self.width)
-
-    def bound(self, batch: Batch) -> Tensor:
-        """Return what binds each open window: sum over TFs of expression x binding x code, open windows x rank."""
-        window = batch.cis_used[batch.cis_window]
-        n = self.bind_start[window + 1] - self.bind_start[window]
-        position = torch.repeat_interleave(torch.arange(len(window), device=n.device), n)
-        first = self.bind_start[window] - (n.cumsum(0) - n)
-        entry = torch.repeat_interleave(first, n) + torch.arange(len(position), device=n.device)
-        tf = self.bind_tf[entry]
-        level = batch.tf_dense[batch.cis_cell[position], tf]
-        expressed = level.nonzero().squeeze(1)  # few of the TFs that can bind a window are expressed in a cell
-        position, tf = position[expressed], tf[expressed]
-        level = level[expressed] * self.bind_score[entry[expressed]]
-        out = torch.zeros(len(window), self.binding_width, device=level.device, dtype=level.dtype)
-        return out.index_add(0, position, level[:, None] * F.embedding(tf, self.tf_code))
-
-    def known_genes(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return queries and gains of the training genes."""
-        query, gain = self.unseen_genes(features)
-        return query + self.query_free, gain + self.gain_free
-
-    def unseen_genes(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return queries and gains of genes known by their features alone."""
-        return self.query_known(features), self.gain_known(features)
-
-    def weights(self, batch: Batch, context: CellContext, query: Tensor) -> Tensor:
-        """Return the weight of each pair and head, pairs x heads: exp(-d / L) sigmoid(q . k / sqrt(width))."""
-        key = self.keys(batch, context)
-        asked = F.embedding(batch.pair_gene, query).view(-1, self.heads, self.width)
-        score = F.logsigmoid(
-            (asked * F.embedding(batch.pair_open, key.flatten(1)).view_as(asked)).sum(-1) / math.sqrt(self.width)
+    def side(self, pairs: PairLists, gain: Tensor) -> CisSide:
+        """Weigh pairs by distance, and sum up what is expected of each gene."""
+        device = self.mean.device
+        lists, bp = pairs.lists, pairs.distance.to(device)
+        gene, window = lists.column.to(device), lists.window.to(device)
+        floor, exponent, strength = self.law
+        column = gene * PARTS + (bp > self.promoter if self.use_distance else torch.zeros_like(gene))
+        weight = (1.0 + bp / floor) ** -exponent if self.use_distance else torch.ones_like(bp)
+        zero = torch.zeros(pairs.n_genes * PARTS, dtype=torch.float64, device=device)
+        expected = zero.index_add(0, column, (weight * self.mean[window]).double())
+        spread = zero.index_add(0, column, (weight * weight * self.square[window]).double())
+        prior = torch.where(expected > 0, strength * spread / expected.clamp_min(1e-30), 1.0)
+        return CisSide(
+            Lists(lists.start.to(device), column), weight, expected.to(weight.dtype), prior.to(weight.dtype), gain
         )
-        if self.use_distance:
-            score = score - batch.pair_distance[:, None] / self.lengths
-        return score.exp()
 
-    def forward(self, batch: Batch, context: CellContext, query: Tensor, gain: Tensor) -> Tensor:
-        """Return additions to log rates, cells x genes.
+    def known_genes(self, features: Tensor) -> CisSide:
+        """Return the training genes."""
+        gain = self.gain_known(features) + self.gain_free
+        return CisSide(Lists(self.start, self.column), self.weight, self.expected, self.prior, gain)
 
-        Parameters
-        ----------
-        batch
-            Cells with their open windows and pairs.
-        context
-            Holds the vectors of windows.
-        query, gain
-            Of the genes that the batch's pairs number.
-        """
-        weight = self.weights(batch, context, query)
-        each = (weight * F.embedding(batch.pair_gene, gain)).sum(-1) * batch.cis_value[batch.pair_open]
-        cells, genes = len(batch.log_size), len(query)
-        flat = batch.cis_cell[batch.pair_open] * genes + batch.pair_gene
-        return (
-            torch.zeros(cells * genes, device=each.device, dtype=each.dtype).index_add(0, flat, each).view(cells, genes)
-        )
+    def unseen_genes(self, features: Tensor, pairs: PairLists) -> CisSide:
+        """Return genes known by their features and distances alone."""
+        return self.side(pairs, self.gain_known(features))
+
+    def tf_input(self, batch: Batch) -> Tensor | None:
+        """Return what the TFs that bind each open window add up to; None without binding."""
+        if not self.reads_binding:
+            return None
+        lists = Lists(self.bind_start, self.bind_tf)
+        return open_sums(batch.own, batch.tf_dense * self.tf_effect, lists, self.bind_score)
+
+    def values(self, batch: Batch) -> Tensor:
+        """Return the accessibility of each open window as its TFs gate it."""
+        push = self.tf_input(batch)
+        return batch.own_value if push is None else batch.own_value * (1.0 + torch.tanh(push))
+
+    def size(self, batch: Batch) -> Tensor:
+        """Return each cell's accessibility over that of the average training cell."""
+        return batch.own_total / self.mean.sum().clamp_min(1e-12)
+
+    def folds(self, batch: Batch, side: CisSide) -> Tensor:
+        """Return the log ratios, cells x columns."""
+        found = pair_sums(batch.own, self.values(batch), side.lists, side.weight, len(side.expected))
+        return torch.log((found + side.prior) / (self.size(batch)[:, None] * side.expected + side.prior))
+
+    def forward(self, batch: Batch, side: CisSide) -> Tensor:
+        """Return additions to log rates, cells x genes."""
+        return (self.folds(batch, side).view(len(batch.own_total), -1, PARTS) * side.gain).sum(-1)

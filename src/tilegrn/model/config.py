@@ -7,13 +7,12 @@ from typing import Any, Literal
 
 from tilegrn.errors import InputError
 
-__all__ = ["ModelConfig", "TeacherConfig", "default_config", "too_many_pairs"]
+__all__ = ["ModelConfig", "TeacherConfig", "default_config"]
 
 TEACHER = 0.9
 """Share of the teacher's rates in the targets of shallow cells."""
 _SHALLOW, _DEEP = 1000.0, 3000.0
 """RNA counts of a cell up to which the teacher has its full share, and from which on counts alone are the targets."""
-_WEIGHT = 4.0
 _DENSE = 1000.0
 """Open windows of a cell beyond which the plain components tell its state, and guided ones only cost time."""
 
@@ -69,13 +68,14 @@ class ModelConfig:
         Numbers per window that are summed over the open windows of a cell.
     use_tfs, use_windows, use_components, use_binding, use_distance, use_cis
         Switches of the parts, for ablations.
-    cis_lengths
-        Reach in bp that each head of the cis head starts from. None: half, one and four times the decay length that
-        correlations of windows and genes show in the training cells; 5, 25 and 250 kb where they show none.
+    promoter
+        Windows up to so many bp from the TSS are the promoter, whose gain is learned apart.
+    cis_length
+        Distance in bp at which a window's weight falls to 1 / e. None: what correlations of windows and genes show in
+        the training cells; where they show none, the law of several that the training counts find most likely.
     feature_lengths
         Reaches in bp at which windows around a gene are pooled.
-    cis_width, cis_binding_rank
-        Width of a cis head, and rank of the TFs that bind its windows.
+    loss
     loss
         ``"poisson"``, ``"nb"`` or ``"mse"``.
     learning_rate, weight_decay, batch_size, max_epochs, gradient_clip, warmup
@@ -90,9 +90,6 @@ class ModelConfig:
         Share of the cells of a training step that read the windows of another training cell, drawn from so many whose
         expression the teacher finds most alike; the cis head and the targets stay the cell's own. In cells of one state
         the noise of RNA and of ATAC is independent, so each pair is one more example. Needs a teacher.
-    max_train_pairs, near
-        Window-gene pairs per step of the cis head, two thirds of them within ``near`` bp. Where a step has more than
-        four times as many, training leaves the cis head out (see :func:`too_many_pairs`).
     n_masks
         Passes in which TFs are hidden to be predicted.
     teacher
@@ -121,11 +118,10 @@ class ModelConfig:
     use_binding: bool = True
     use_distance: bool = True
     use_cis: bool = True
-    cis_lengths: tuple[float, ...] | None = None
+    promoter: float = 1500.0
+    cis_length: float | None = None
     feature_lengths: tuple[float, ...] = (5_000.0, 25_000.0, 250_000.0)
     patience: int | None = None
-    cis_width: int = 8
-    cis_binding_rank: int = 8
     loss: Literal["poisson", "nb", "mse"] = "poisson"
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
@@ -136,8 +132,6 @@ class ModelConfig:
     window_dropout: float = 0.5
     window_swap: float = 0.5
     n_donors: int = 10
-    max_train_pairs: int = 60_000
-    near: float = 100_000.0
     n_masks: int = 5
     average_from: float = 0.7
     warmup: float = 0.25
@@ -155,11 +149,6 @@ class ModelConfig:
             raise InputError(msg)
 
     @property
-    def head_lengths(self) -> tuple[float, ...]:
-        """Reach in bp that each head of the cis head starts from."""
-        return self.cis_lengths or (5_000.0, 25_000.0, 250_000.0)
-
-    @property
     def pooling_lengths(self) -> tuple[float, ...]:
         """Reaches in bp at which windows are pooled: without distance every window within reach counts alike."""
         return self.feature_lengths if self.use_distance else (float("inf"),)
@@ -167,8 +156,7 @@ class ModelConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         out = asdict(self)
-        for key in ("cis_lengths", "feature_lengths"):
-            out[key] = None if out[key] is None else list(out[key])
+        out["feature_lengths"] = list(out["feature_lengths"])
         return out
 
     @classmethod
@@ -186,21 +174,11 @@ class ModelConfig:
             msg = f"The model's configuration has unknown entries {unknown}; upgrade tilegrn to read it."
             raise InputError(msg)
         plain = dict(values)
-        for key in ("cis_lengths", "feature_lengths"):
-            if plain.get(key) is not None:
-                plain[key] = tuple(plain[key])
+        if "feature_lengths" in plain:
+            plain["feature_lengths"] = tuple(plain["feature_lengths"])
         if plain.get("teacher") is not None:
             plain["teacher"] = TeacherConfig(**plain["teacher"])
         return cls(**plain)
-
-
-def too_many_pairs(pairs_per_cell: float, config: ModelConfig) -> bool:
-    """Tell whether so few of the pairs of a step could be drawn that their weights would blow up a rate.
-
-    What is drawn is weighed up to keep the sum's expectation; the exponential of a sum has none to keep. Fourfold
-    weights do no harm; at the density of a 10x cell they are 60- to 700-fold, and training diverges.
-    """
-    return pairs_per_cell * config.batch_size > _WEIGHT * config.max_train_pairs
 
 
 def default_config(*, n_cells: int, n_genes: int, n_open: float = 0.0, depth: float = 0.0) -> ModelConfig:

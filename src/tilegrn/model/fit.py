@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from tilegrn.model.config import ModelConfig
     from tilegrn.model.module import Network
-    from tilegrn.model.pairs import Pairs
     from tilegrn.model.teacher import TeacherRates
 
 __all__ = ["FitOptions", "fit_network"]
@@ -145,14 +144,7 @@ class _Training(pl.LightningModule):
         if self.teacher is not None and teacher is not None:
             smooth = self.teacher.rates(batch.cells) * torch.exp(batch.log_size)[:, None]
             target = (1 - teacher.weight) * target + teacher.weight * smooth
-        loss = gene_loss(
-            self.network(batch),
-            batch.log_size,
-            target,
-            self._target_weight(batch),
-            self.config_.loss,
-            self.network.log_dispersion,
-        )
+        loss = self._loss(batch, target)
         value = float(loss.detach())
         if not value < float("inf"):
             msg = (
@@ -164,6 +156,20 @@ class _Training(pl.LightningModule):
         self._sums[0] += value
         self._sums[1] += 1
         return loss
+
+    def _loss(self, batch: Batch, target: Tensor) -> Tensor:
+        """Fit the state to the target, and the cis head to the counts: the teacher knows nothing of single loci."""
+        state, cis = self.network.parts(batch)
+        weight = self._target_weight(batch)
+
+        def loss(log_rate: Tensor, to: Tensor) -> Tensor:
+            return gene_loss(log_rate, batch.log_size, to, weight, self.config_.loss, self.network.log_dispersion)
+
+        if cis is None or batch.counts is None:
+            return loss(state, target)
+        if target is batch.counts:
+            return loss(state + cis, target)
+        return (loss(state, target) + loss(state.detach() + cis, batch.counts)) / 2
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         del outputs, batch, batch_idx
@@ -288,7 +294,6 @@ def fit_network(
     network: Network,
     train: CellData,
     val: CellData | None,
-    pairs: Pairs | None,
     *,
     teacher: TeacherRates | None,
     tf_target: NDArray[np.int64],
@@ -321,8 +326,8 @@ def fit_network(
     donors = None if teacher is None or not config.window_swap else teacher.alike(config.n_donors, seed=seed)
     module = _Training(
         network,
-        BatchMaker(train, pairs, config, donors),
-        None if val is None or not val.n_cells else BatchMaker(val, pairs, config),
+        BatchMaker(train, config, donors),
+        None if val is None or not val.n_cells else BatchMaker(val, config),
         teacher,
         torch.from_numpy(tf_target),
         config,

@@ -47,7 +47,8 @@ def gated(
         batch,
         open_there=batch.open_there * window_gate,
         components=_components(batch, preparation, config, window_gate),
-        cis_value=batch.cis_value * _cis_gate(batch, window_gate),
+        # In a batch without noise the cis head reads the same open windows in the same order.
+        own_value=batch.own_value * window_gate if len(batch.own_value) else batch.own_value,
     )
 
 
@@ -82,14 +83,3 @@ def _cell_of(batch: Batch) -> Tensor:
     """Cell of each open window."""
     end = torch.cat([batch.open_start[1:], batch.open_start.new_tensor([len(batch.open_window)])])
     return torch.repeat_interleave(torch.arange(len(batch.cells), device=end.device), end - batch.open_start)
-
-
-def _cis_gate(batch: Batch, window_gate: Tensor) -> Tensor:
-    """Gate of each open window of the cis head."""
-    if not len(batch.cis_cell):
-        return torch.ones_like(batch.cis_value)
-    span = int(torch.cat([batch.used, batch.cis_used]).max()) + 1
-    key = _cell_of(batch) * span + batch.used[batch.open_window]
-    order = torch.argsort(key)
-    wanted = batch.cis_cell * span + batch.cis_used[batch.cis_window]
-    return window_gate[order[torch.searchsorted(key[order], wanted)]]

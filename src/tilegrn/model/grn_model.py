@@ -11,10 +11,12 @@ import torch
 from tilegrn._grid import Grid
 from tilegrn._intervals import DistanceRule
 from tilegrn.errors import InputError
-from tilegrn.model.batches import Batch, BatchMaker, all_open
+from tilegrn.model.batches import Batch, BatchMaker
 from tilegrn.model.checkpoint import read_folder, write_folder
+from tilegrn.model.cis import PARTS, WindowMoments
 from tilegrn.model.config import ModelConfig
 from tilegrn.model.module import Network
+from tilegrn.model.pairs import pair_lists
 from tilegrn.model.preparation import Preparation, Vocabulary
 from tilegrn.model.unseen import pool_windows
 
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["GRNModel"]
 
-_SHARED = ("log_mean", "features", "context.loadings", "cis.bind_start", "cis.bind_tf", "cis.bind_score")
+_SHARED = (
+    *("log_mean", "features", "context.loadings"),
+    *(f"cis.{name}" for name in ("mean", "square", "bind_start", "bind_tf", "bind_score")),
+)
 """Tensors that all networks of a model have in common."""
 
 
@@ -107,102 +112,68 @@ class GRNModel:
         ------
         Rows of the cells; networks x cells x genes of the vocabulary; networks x cells x unseen genes, or None.
         """
-        masks = self._masks()
-        known_pairs = self.preparation.pairs() if self.config.use_cis else None
-        new_pairs = None if unseen is None or not self.config.use_cis else self.preparation.pairs(unseen)
-        maker = BatchMaker(data, known_pairs, self.config)
-        new_maker = BatchMaker(data, new_pairs, self.config)
+        maker = BatchMaker(data, self.config)
         with _evaluating(self.networks), torch.no_grad():
             sides = [net.genes() for net in self.networks]
-            new_sides = [self._unseen_side(net, unseen) for net in self.networks]
+            masks = [(mask, genes, [side.take(genes) for side in sides]) for mask, genes in self._masks()]
+            new_sides = None if unseen is None else [self._unseen_side(net, unseen) for net in self.networks]
         for rows in maker.slices(batch_size):
             # Left before each yield: between batches the caller's gradients and the networks' modes are the caller's.
             with _evaluating(self.networks), torch.no_grad():
-                known = self._known_rates(maker.evaluate(rows), sides, masks)
-                new = None
-                if unseen is not None:
-                    batch = new_maker.evaluate(rows)
-                    new = np.stack(
-                        [
-                            self._rates(n, batch, s)
-                            for n, s in zip(self.networks, new_sides, strict=True)
-                            if s is not None
-                        ]
-                    )
+                batch = maker.evaluate(rows)
+                known = self._rates(batch, sides)
+                for mask, genes, some in masks:
+                    known[:, :, genes.numpy()] = self._rates(batch.hide(mask), some)
+                new = None if new_sides is None else self._rates(batch, new_sides)
             yield rows, known, new
-
-    def _known_rates(
-        self, batch: Batch, sides: list[GeneSide], masks: list[tuple[torch.Tensor, torch.Tensor]]
-    ) -> NDArray[np.float32]:
-        """Networks x cells x genes; each TF from a pass in which it is hidden."""
-        known = np.stack([self._rates(net, batch, side) for net, side in zip(self.networks, sides, strict=True)])
-        for mask, genes in masks:
-            hidden = batch.hide(mask).only(genes, len(self.vocabulary.genes))
-            for i, (net, side) in enumerate(zip(self.networks, sides, strict=True)):
-                known[i][:, genes.numpy()] = self._rates(net, hidden, side.take(genes))
-        return known
 
     def batches(self, data: CellData, *, batch_size: int = 64) -> Iterator[Batch]:
         """Yield batches of cells, for a forward pass of one's own: gradients, attributions, knock-outs.
 
         ``network(batch)`` of one of :attr:`networks` gives differentiable log rates, cells x genes, at size factor 1;
         :func:`tilegrn.model.gates.gated` makes a batch depend on gates of its TFs and windows, ``batch.hide(tfs)``
-        takes TFs out, ``batch.only(genes, n_genes)`` with ``network.genes().take(genes)`` restricts the genes.
+        takes TFs out, ``network(batch, network.genes().take(genes))`` restricts the genes.
         """
-        maker = BatchMaker(data, self.preparation.pairs() if self.config.use_cis else None, self.config)
+        maker = BatchMaker(data, self.config)
         for rows in maker.slices(batch_size):
             yield maker.evaluate(rows)
 
     def cis_weights(
-        self, tf_level: NDArray[np.float32] | None = None, *, chunk: int = 20_000
+        self,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-        """Return what each window within reach would add to each gene if it were open.
-
-        Parameters
-        ----------
-        tf_level
-            Scaled expression per TF, which binding turns into the keys of windows; 0 for all by default.
-        chunk
-            Windows at a time.
+        """Return what each window within reach adds to each gene when it opens in the average cell.
 
         Returns
         -------
-        Per pair: column of the window in the model, gene, weight (attention summed over heads, in [0, heads], averaged
-        over the networks), and effect (weight x gain: what is added to the log rate at full accessibility).
+        Per pair: column of the window in the model, gene, weight (its share of the gene's weights), and effect (change
+        of the log rate when the window opens fully and nothing else does), averaged over the networks.
 
         Raises
         ------
         InputError
             If the model has no cis head.
         """
-        if not self.config.use_cis or any(net.cis is None for net in self.networks):
+        heads = [net.cis for net in self.networks if net.cis is not None]
+        if not heads:
             msg = "The model was trained without the cis head (ModelConfig(use_cis=False)): there are no cis weights."
             raise InputError(msg)
-        n_tfs = len(self.vocabulary.tfs)
-        level = torch.zeros(1, n_tfs) if tf_level is None else torch.from_numpy(np.asarray(tf_level, np.float32))[None]
-        pairs = self.preparation.pairs()
-        out: list[tuple[NDArray[Any], ...]] = []
+        n_genes = len(self.vocabulary.genes)
         with _evaluating(self.networks), torch.no_grad():
-            for first in range(0, len(self.vocabulary.windows), chunk):
-                windows = np.arange(first, min(first + chunk, len(self.vocabulary.windows)))
-                batch, pair = all_open(windows, pairs, level)
-                weight = effect = torch.zeros(len(pair))
-                for net in self.networks:
-                    side = net.genes()
-                    if net.cis is None or side.query is None or side.gain is None:
-                        continue
-                    each = net.cis.weights(batch, net.context, side.query)
-                    weight = weight + each.sum(1) / len(self.networks)
-                    effect = effect + (each * side.gain[batch.pair_gene]).sum(1) / len(self.networks)
-                out.append((windows[batch.pair_open.numpy()], pairs.gene[pair], weight.numpy(), effect.numpy()))
-        columns = [np.concatenate(part) for part in zip(*out, strict=True)]
-        return columns[0], columns[1], columns[2], columns[3]
+            weight = effect = torch.zeros(len(heads[0].column))
+            for net in self.networks:
+                side = net.genes().cis
+                if side is None:
+                    continue
+                column, gene = side.lists.column, side.lists.column // PARTS
+                total = torch.zeros(n_genes).index_add(0, gene, side.weight)
+                weight = weight + side.weight / total[gene] / len(heads)
+                opened = torch.log1p(side.weight / (side.expected + side.prior)[column])
+                effect = effect + side.gain.flatten()[column] * opened / len(heads)
+        window = heads[0].pairs.lists.window
+        return window.numpy(), gene.numpy(), weight.numpy(), effect.numpy()
 
     def cis_reach(self) -> float:
-        """Return the distance in bp at which the effect of an open window has fallen to 1 / e of that at the TSS.
-
-        Effects of the heads, each gain x exp(-d / L), are averaged in size over genes and networks; the curve is read
-        off where it crosses 1 / e.
+        """Return the distance in bp at which the weight of a window has fallen to 1 / e of that at the TSS.
 
         Raises
         ------
@@ -213,29 +184,19 @@ class GRNModel:
         if not heads or not self.config.use_distance:
             msg = "The model was trained without the cis head or without distance: it has no reach."
             raise InputError(msg)
-        at = np.geomspace(100.0, 2e6, 2000)
-        curve = np.zeros(len(at))
-        start = 0.0
-        with torch.no_grad():
-            for net, head in zip(self.networks, heads, strict=True):
-                gain = net.genes().gain
-                if gain is None:
-                    continue
-                size = gain.abs().mean(0).double().numpy()
-                curve += np.exp(-at[:, None] / head.lengths.double().numpy()) @ size
-                start += float(size.sum())
-        return float(np.interp(-np.exp(-1.0), -curve / start, at))
+        return float(np.mean([h.law[0].item() * np.expm1(1.0 / h.law[1].item()) for h in heads]))
 
     @staticmethod
-    def _rates(net: Network, batch: Batch, side: GeneSide) -> NDArray[np.float32]:
+    def _each(net: Network, batch: Batch, side: GeneSide) -> NDArray[np.float32]:
         return np.asarray(torch.exp(net(batch, side)).numpy(), dtype=np.float32)
 
-    def _unseen_side(self, net: Network, unseen: sparse.csr_matrix | None) -> GeneSide | None:
-        if unseen is None:
-            return None
+    def _rates(self, batch: Batch, sides: list[GeneSide]) -> NDArray[np.float32]:
+        return np.stack([self._each(net, batch, side) for net, side in zip(self.networks, sides, strict=True)])
+
+    def _unseen_side(self, net: Network, unseen: sparse.csr_matrix) -> GeneSide:
         features = self.preparation.features(unseen, self.config.pooling_lengths)
         pooled = pool_windows(unseen, net.window_states.numpy(), self.config.pooling_lengths)
-        return net.unseen_genes(torch.from_numpy(features), torch.from_numpy(pooled))
+        return net.unseen_genes(torch.from_numpy(features), torch.from_numpy(pooled), pair_lists(unseen))
 
     def _masks(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """List groups of TFs to hide, and the genes predicted while they are."""
@@ -323,6 +284,9 @@ class GRNModel:
         binding = None
         if "cis.bind_start" in shared:
             binding = (shared["cis.bind_start"], shared["cis.bind_tf"], shared["cis.bind_score"])
+        n_windows = len(arrays["windows"])
+        mean, square = (shared.get(f"cis.{name}", torch.zeros(n_windows)) for name in ("mean", "square"))
+        pairs, moments = pair_lists(preparation.distance), WindowMoments(mean, square)
         networks = []
         for i in range(int(text["n_networks"])):
             net = Network(
@@ -331,12 +295,16 @@ class GRNModel:
                 log_mean=shared["log_mean"],
                 loadings=shared["context.loadings"],
                 features=shared["features"],
+                pairs=pairs,
+                moments=moments,
                 binding=binding,
                 config=config,
             )
             prefix = f"net{i}."
             own = {k[len(prefix) :]: torch.from_numpy(a) for k, a in arrays.items() if k.startswith(prefix)}
             net.load_state_dict(shared | own)
+            if net.cis is not None:
+                net.cis.settle()
             networks.append(net.eval())
         return cls(vocabulary, config, preparation, networks, text["record"])
 

@@ -7,94 +7,16 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from tilegrn.model.attention import LatentBlock, TokenAttention, WindowPool
-from tilegrn.model.cis import CisHead
+from tilegrn.model.cis import CisHead, CisSide, WindowMoments
+from tilegrn.model.context import CellContext
 
 if TYPE_CHECKING:
     from tilegrn.model.batches import Batch
     from tilegrn.model.config import ModelConfig
+    from tilegrn.model.pairs import PairLists
 
-__all__ = ["CellContext", "GeneSide", "Network"]
-
-
-class CellContext(nn.Module):
-    """Latents of a cell that read its TF tokens, then all its open windows.
-
-    Parameters
-    ----------
-    loadings
-        Windows x features, standardised: what is known of each window before training.
-    """
-
-    loadings: Tensor
-
-    def __init__(self, n_tfs: int, loadings: Tensor, n_components: int, config: ModelConfig) -> None:
-        super().__init__()
-        d = config.width
-        self.config = config
-        self.register_buffer("loadings", loadings)
-        self.tf_there = nn.Parameter(torch.randn(n_tfs + 1, d) * 0.1)
-        self.tf_level = nn.Parameter(torch.randn(n_tfs + 1, d) * 0.1)
-        self.window_known = nn.Linear(loadings.shape[1], d)
-        self.window_free = nn.Parameter(torch.zeros(loadings.shape[0], d))
-        self.start = nn.Sequential(
-            nn.Linear(n_tfs + n_components + 2, config.hidden),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.hidden, config.n_latents * d),
-        )
-        self.latent = nn.Parameter(torch.randn(config.n_latents, d) * 0.5)
-
-        self.read_tfs = TokenAttention(
-            d,
-            config.n_heads,
-            config.ffn_factor,
-            config.dropout,
-            softmax=config.attention == "softmax",
-            gain=config.token_gain,
-            offset=config.token_offset,
-        )
-        self.read_windows = WindowPool(
-            d, config.pooled, config.ffn_factor, config.dropout, gain=config.token_gain, offset=config.token_offset
-        )
-        self.tf_norm = nn.LayerNorm(d)
-        self.window_norm = nn.LayerNorm(d)
-        self.blocks = nn.ModuleList(
-            LatentBlock(d, config.n_heads, config.ffn_factor, config.dropout) for _ in range(config.n_blocks)
-        )
-        self.norm = nn.LayerNorm(d)
-        self.line = nn.Linear(n_components + 2, config.rank)
-        self.code = nn.Linear(config.n_latents * d, config.rank)
-        nn.init.zeros_(self.line.weight)
-        nn.init.zeros_(self.line.bias)
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Return the code of each cell, cells x rank."""
-        dense = torch.cat([batch.tf_dense * 3.0, batch.components, batch.depth], dim=1)
-        latents = self.start(dense).view(len(dense), self.config.n_latents, -1) + self.latent
-        if self.config.use_tfs:
-            token = batch.tf_token
-            tokens = self.tf_norm(
-                F.embedding(token, self.tf_there) + 3.0 * batch.tf_value[..., None] * F.embedding(token, self.tf_level)
-            )
-            present = (token < self.tf_there.shape[0] - 1).to(dense.dtype)
-            if batch.tf_present is not None:
-                present = batch.tf_present
-            latents = self.read_tfs(latents, tokens, present)
-        if self.config.use_windows:
-            table = self.window_norm(self.window_table(batch.used))
-            latents = self.read_windows(latents, table, batch.open_window, batch.open_start, batch.open_there)
-        for block in self.blocks:
-            latents = block(latents)
-        code: Tensor = self.line(dense[:, batch.tf_dense.shape[1] :]) + self.code(self.norm(latents).flatten(1))
-        return code
-
-    def window_table(self, windows: Tensor) -> Tensor:
-        """Return the vectors of windows, windows x width."""
-        known: Tensor = self.window_known(self.loadings[windows])
-        return known + F.embedding(windows, self.window_free)
+__all__ = ["GeneSide", "Network"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,23 +29,17 @@ class GeneSide:
         Genes: log rate of an average cell.
     loadings
         Genes x rank.
-    query, gain
-        Genes x heads * width and genes x heads of the cis head; None without one.
+    cis
+        What the cis head needs of them; None without one.
     """
 
     offset: Tensor
     loadings: Tensor
-    query: Tensor | None = None
-    gain: Tensor | None = None
+    cis: CisSide | None = None
 
     def take(self, genes: Tensor) -> GeneSide:
         """Return some genes."""
-        return GeneSide(
-            self.offset[genes],
-            self.loadings[genes],
-            None if self.query is None else self.query[genes],
-            None if self.gain is None else self.gain[genes],
-        )
+        return GeneSide(self.offset[genes], self.loadings[genes], None if self.cis is None else self.cis.take(genes))
 
 
 class Network(nn.Module):
@@ -139,6 +55,8 @@ class Network(nn.Module):
         Windows x features, standardised.
     features
         Genes x features, standardised: pooled features of the windows around each gene.
+    pairs, moments
+        Window-gene pairs within reach, and what to expect of windows, for the cis head.
     binding
         CSR over windows of the TFs that bind: start (windows + 1), TF numbers, scores; or None.
     config
@@ -158,6 +76,8 @@ class Network(nn.Module):
         log_mean: Tensor,
         loadings: Tensor,
         features: Tensor,
+        pairs: PairLists,
+        moments: WindowMoments,
         binding: tuple[Tensor, Tensor, Tensor] | None,
         config: ModelConfig,
     ) -> None:
@@ -173,14 +93,14 @@ class Network(nn.Module):
         self.gene_bias = nn.Parameter(torch.zeros(n_genes))
         self.gene_loadings = nn.Parameter(torch.randn(n_genes, config.rank) * 0.05)
         self.log_dispersion = nn.Parameter(torch.zeros(n_genes)) if config.loss == "nb" else None
-        self.cis = CisHead(n_genes, n_tfs, features.shape[1], binding, config) if config.use_cis else None
+        self.cis = CisHead(n_tfs, features.shape[1], pairs, moments, binding, config) if config.use_cis else None
 
     def genes(self) -> GeneSide:
         """Return the genes that the network was trained on."""
-        query, gain = (None, None) if self.cis is None else self.cis.known_genes(self.features)
-        return GeneSide(self.log_mean + self.gene_bias, self.gene_loadings, query, gain)
+        cis = None if self.cis is None else self.cis.known_genes(self.features)
+        return GeneSide(self.log_mean + self.gene_bias, self.gene_loadings, cis)
 
-    def unseen_genes(self, features: Tensor, pooled: Tensor) -> GeneSide:
+    def unseen_genes(self, features: Tensor, pooled: Tensor, pairs: PairLists) -> GeneSide:
         """Return genes known only by the windows around them.
 
         Parameters
@@ -189,23 +109,19 @@ class Network(nn.Module):
             Genes x features, standardised as those of the training genes; for the cis head.
         pooled
             Genes x pooled states, see :mod:`tilegrn.model.unseen`; for the loadings.
+        pairs
+            Their pairs with the windows of the model.
         """
         made = torch.addmm(self.unseen_map[-1], pooled, self.unseen_map[:-1])
-        query, gain = (None, None) if self.cis is None else self.cis.unseen_genes(features)
-        return GeneSide(made[:, -1], made[:, :-1], query, gain)
+        return GeneSide(made[:, -1], made[:, :-1], None if self.cis is None else self.cis.unseen_genes(features, pairs))
 
     def forward(self, batch: Batch, genes: GeneSide | None = None) -> Tensor:
-        """Return log rates, cells x genes.
+        """Return log rates, cells x genes; of the training genes by default."""
+        state, cis = self.parts(batch, genes)
+        return state if cis is None else state + cis
 
-        Parameters
-        ----------
-        batch
-            Cells; its pairs number the genes of ``genes``.
-        genes
-            The genes to predict; those of the training by default.
-        """
+    def parts(self, batch: Batch, genes: GeneSide | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return the log rates that the state of the cell tells, and what the cis head adds to them."""
         side = self.genes() if genes is None else genes
-        out = torch.addmm(side.offset, self.context(batch), side.loadings.T)
-        if self.cis is not None and side.query is not None and side.gain is not None and len(batch.pair_gene):
-            out = out + self.cis(batch, self.context, side.query, side.gain)
-        return out
+        state = torch.addmm(side.offset, self.context(batch), side.loadings.T)
+        return state, None if self.cis is None or side.cis is None else self.cis(batch, side.cis)

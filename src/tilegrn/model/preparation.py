@@ -10,7 +10,6 @@ from scipy import sparse
 
 from tilegrn.errors import InputError
 from tilegrn.model.features import gene_features
-from tilegrn.model.pairs import Pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,10 +109,6 @@ class Preparation:
         return Components(
             self.idf, self.loadings[:, :plain], self.guided, self.known, self.component_scale, self.component_center
         )
-
-    def pairs(self, distance: sparse.csr_matrix | None = None) -> Pairs:
-        """Return the window-gene pairs of the training genes, or of a genes x windows matrix of bp plus one."""
-        return Pairs.from_matrix(self.distance if distance is None else distance)
 
     def features(self, distance: sparse.csr_matrix, lengths: tuple[float, ...]) -> NDArray[np.float32]:
         """Return standardised features of genes from the windows around them, genes x features."""

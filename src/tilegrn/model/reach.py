@@ -20,12 +20,10 @@ from tilegrn.model.lsi import fit_components, tf_idf
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["HEADS", "decay_length", "fit_decay", "squared_correlations"]
+__all__ = ["decay_length", "fit_decay", "squared_correlations"]
 
 logger = logging.getLogger(__name__)
 
-HEADS = (0.5, 1.0, 4.0)
-"""Reaches that the heads start from, in decay lengths."""
 _SHORTEST, _LONGEST = 2e3, 3e5
 _EVIDENCE = 30.0
 """Least gain in quasi log likelihood over no decay. With windows shuffled between cells it was 14 at most (24 times

@@ -6,34 +6,22 @@ callers run them side by side on blocks of sequences.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 
+from tilegrn._compiled import compiled
 from tilegrn.motifs._lookup import STEP, WIDTH, candidate_masks, lowest_bit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
 __all__ = ["count_text", "find_text"]
-
-F = TypeVar("F", bound="Callable[..., Any]")
 
 TILE = 16384
 """Positions scanned with all motifs before the next: their codes stay in the first-level cache."""
 NONE = 4
 """Code of a letter that is no base."""
-
-
-def compiled(function: F) -> F:
-    """Compile with numba, kept on disk where a folder for it can be written."""
-    try:
-        return cast("F", numba.njit(nogil=True, cache=True)(function))
-    except RuntimeError:  # numba: no folder to keep compiled code in
-        return cast("F", numba.njit(nogil=True)(function))
 
 
 @compiled

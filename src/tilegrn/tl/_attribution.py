@@ -1,21 +1,22 @@
-"""How much each TF adds to each gene: integrated gradients of a trained model, in closed form where there is one.
+"""How much each TF adds to each gene: integrated gradients of a trained model.
 
 The log rate of a gene is a readout of the cell's code plus the cis head. The code has few numbers, so its gradients
 with respect to all TFs serve every gene at once (integrated gradients, Sundararajan et al. 2017, along the straight
-line from "no TF expressed" to the cell, Gauss-Legendre points). In the cis head TFs enter a sigmoid linearly, so the
-integral along the same line is exact: a TF's share of the argument times the slope of the secant.
+line from "no TF expressed" to the cell, Gauss-Legendre points). Along the same line the cis head's gradients are sums
+of products, see :mod:`tilegrn.model.cis_shares`.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from tilegrn.errors import InputError
+from tilegrn.model.cis_shares import tf_gene_shares, triplet_shares
 from tilegrn.model.gates import gated
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tilegrn.model.grn_model import GRNModel
     from tilegrn.model.module import GeneSide, Network
 
-__all__ = ["Attribution", "attribute", "choose_steps", "complete"]
+__all__ = ["Attribution", "attribute", "choose_steps", "cis_triplets", "complete"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +43,6 @@ MASK_CELLS = 16
 """Cells that attributions of genes that are TFs are averaged over: each costs as much as five others."""
 MASK_STEPS = 6
 """Most path points for these genes, whose attributions add up only approximately anyway."""
-_ENTRIES = 1_000_000
-"""TF x window x gene products of the cis head formed at a time (about 250 bytes each)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,25 +53,20 @@ class Attribution:
     ----------
     context
         TFs x genes, float32: through the state of the cell.
-    cis_tf, cis_window, cis_gene, cis_value
-        Per TF x window x gene of the cis head that is not zero: numbers, and what is added (float64).
+    cis
+        TFs x genes, float32: through the cis head.
     error
         Sum over genes that are no TF of ``|sum over TFs - predicted change|``, over the sum of ``|predicted change|``;
         of single cells.
     """
 
     context: NDArray[np.float32]
-    cis_tf: NDArray[np.int64]
-    cis_window: NDArray[np.int64]
-    cis_gene: NDArray[np.int64]
-    cis_value: NDArray[np.float64]
+    cis: NDArray[np.float32]
     error: float
 
     def total(self) -> NDArray[np.float32]:
         """TFs x genes, context and cis head together."""
-        out = self.context.copy()
-        np.add.at(out, (self.cis_tf, self.cis_gene), self.cis_value.astype(np.float32))
-        return out
+        return self.context + self.cis
 
 
 def attribute(model: GRNModel, network: Network, data: CellData, *, steps: int, batch_size: int = 64) -> Attribution:
@@ -97,7 +91,7 @@ def attribute(model: GRNModel, network: Network, data: CellData, *, steps: int, 
     target = model.preparation.tf_target
     masked = np.zeros((n_tfs, n_genes))
     seen = np.zeros((n_tfs, n_genes))
-    cis = _CisSum(n_tfs, n_genes)
+    cis = np.zeros((n_tfs, n_genes))
     off = size = 0.0
     own = np.zeros(n_genes, dtype=bool)
     own[target[target >= 0]] = True
@@ -105,7 +99,8 @@ def attribute(model: GRNModel, network: Network, data: CellData, *, steps: int, 
     for batch in model.batches(data, batch_size=batch_size):
         part = path_gradients(model, network, batch, steps)
         code += part.sum(0).double()
-        _cis(network, batch, side, cis)
+        if network.cis is not None and side.cis is not None:
+            cis += tf_gene_shares(network.cis, batch, side.cis)
         miss, change = completeness(model, network, batch, side, part, keep)
         off, size = off + miss, size + change
     context = (code / data.n_cells).numpy() @ side.loadings.T.double().numpy()
@@ -115,12 +110,30 @@ def attribute(model: GRNModel, network: Network, data: CellData, *, steps: int, 
             _masked(model, network, batch, side, min(steps, MASK_STEPS), np.random.default_rng(i), masked, seen)
         apart = (seen > 0) & own
         context[apart] = masked[apart] / seen[apart]
-    tf, window, gene, value = cis.finish(data.n_cells)
-    itself = target[tf] == gene
-    value = np.where(itself, 0.0, value)
     known = np.flatnonzero(target >= 0)
-    context[known, target[known]] = 0.0
-    return Attribution(context.astype(np.float32), tf, window, gene, value, off / max(size, 1e-12))
+    context[known, target[known]] = cis[known, target[known]] = 0.0
+    cis /= data.n_cells
+    return Attribution(context.astype(np.float32), cis.astype(np.float32), off / max(size, 1e-12))
+
+
+def cis_triplets(
+    model: GRNModel,
+    network: Network,
+    data: CellData,
+    tf: NDArray[np.int64],
+    window: NDArray[np.int64],
+    gene: NDArray[np.int64],
+    *,
+    batch_size: int = 64,
+) -> NDArray[np.float64]:
+    """Return what given TF x window x gene add to log rates through the cis head, averaged over the cells."""
+    out = np.zeros(len(tf))
+    side = _detached(network.genes())
+    if network.cis is None or side.cis is None:
+        return out
+    for batch in model.batches(data, batch_size=batch_size):
+        out += triplet_shares(network.cis, batch, side.cis, tf, window, gene)
+    return np.where(model.preparation.tf_target[tf] == gene, 0.0, out / data.n_cells)
 
 
 def complete(model: GRNModel, network: Network, data: CellData, steps: int) -> tuple[int, Attribution]:
@@ -191,9 +204,9 @@ def completeness(
         here, none = network(batch, side), network(batch.hide(every), side)
         change = (here - none)[:, keep]
         context = (part.sum(1) @ side.loadings.T)[:, keep]
-        if network.cis is not None and side.query is not None and side.gain is not None and len(batch.pair_gene):
-            full = network.cis(batch, network.context, side.query, side.gain)
-            context = context + (full - network.cis(batch.hide(every), network.context, side.query, side.gain))[:, keep]
+        if network.cis is not None and side.cis is not None:
+            full, closed = network.cis(batch, side.cis), network.cis(batch.hide(every), side.cis)
+            context = context + (full - closed)[:, keep]
     return float((context - change).abs().sum()), float(change.abs().sum())
 
 
@@ -222,93 +235,12 @@ def _masked(
 
 
 def _detached(side: GeneSide) -> GeneSide:
+    cis = side.cis
     return type(side)(
         side.offset.detach(),
         side.loadings.detach(),
-        None if side.query is None else side.query.detach(),
-        None if side.gain is None else side.gain.detach(),
+        None if cis is None else replace(cis, gain=cis.gain.detach()),
     )
-
-
-class _CisSum:
-    """Sums of TF x window x gene entries over cells, merged now and then so that memory follows the result."""
-
-    def __init__(self, n_tfs: int, n_genes: int) -> None:
-        self.n_tfs, self.n_genes = n_tfs, n_genes
-        self.keys: list[NDArray[np.int64]] = []
-        self.values: list[NDArray[np.float64]] = []
-        self.size = 0
-
-    def add(self, tf: Any, window: Any, gene: Any, value: Any) -> None:
-        key = (np.asarray(window, np.int64) * self.n_genes + gene) * self.n_tfs + tf
-        self.keys.append(key)
-        self.values.append(np.asarray(value, dtype=np.float64))
-        self.size += len(key)
-        if self.size > 4 * _ENTRIES:
-            self._merge()
-
-    def _merge(self) -> None:
-        key, at = np.unique(np.concatenate(self.keys), return_inverse=True)
-        summed = np.bincount(at, weights=np.concatenate(self.values), minlength=len(key))
-        self.values = [np.asarray(summed, dtype=np.float64)]
-        self.keys = [key]
-        self.size = 0
-
-    def finish(self, n_cells: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-        if not self.keys:
-            none = np.zeros(0, dtype=np.int64)
-            return none, none, none, np.zeros(0)
-        self._merge()
-        rest, tf = np.divmod(self.keys[0], self.n_tfs)
-        window, gene = np.divmod(rest, self.n_genes)
-        return tf, window, gene, self.values[0] / n_cells
-
-
-def _cis(network: Network, batch: Batch, side: GeneSide, into: _CisSum) -> None:
-    """Add the exact attribution of the cis head to TFs, entry by entry."""
-    head = network.cis
-    if head is None or not head.binding_width or side.query is None or side.gain is None or not len(batch.pair_gene):
-        return
-    root = float(np.sqrt(head.width))
-    with torch.no_grad():
-        bound = head.bound_key(head.bound(batch)).view(-1, head.heads, head.width)
-        free = head.keys(batch, network.context) - bound
-        code = head.bound_key(head.tf_code).view(-1, head.heads, head.width)
-        window = batch.cis_used[batch.cis_window]
-        n_bound = (head.bind_start[window + 1] - head.bind_start[window])[batch.pair_open]
-        ends = torch.cumsum(n_bound, 0)
-        first = 0
-        while first < len(n_bound):
-            before = int(ends[first - 1]) if first else 0
-            last = max(first + 1, int(torch.searchsorted(ends, before + _ENTRIES, right=True)))
-            at = slice(first, last)
-            first = last
-            opened, gene = batch.pair_open[at], batch.pair_gene[at]
-            query = side.query[gene].view(-1, head.heads, head.width)
-            z0 = (query * free[opened]).sum(-1) / root
-            slope = _secant(z0, (query * bound[opened]).sum(-1) / root)
-            scale = side.gain[gene] * slope * batch.cis_value[opened][:, None]
-            if head.use_distance:
-                scale = scale * torch.exp(-batch.pair_distance[at][:, None] / head.lengths)
-            n = n_bound[at]
-            pair = torch.repeat_interleave(torch.arange(len(n)), n)
-            within = torch.arange(len(pair)) - (n.cumsum(0) - n)[pair]
-            entry = head.bind_start[window[opened]][pair] + within
-            tf = head.bind_tf[entry]
-            level = batch.tf_dense[batch.cis_cell[opened][pair], tf] * head.bind_score[entry]
-            used = torch.nonzero(level, as_tuple=True)[0]
-            pair, tf, level = pair[used], tf[used], level[used]
-            share = (query[pair] * code[tf]).sum(-1) / root
-            value = level * (scale[pair] * share).sum(-1)
-            into.add(tf.numpy(), window[opened][pair].numpy(), gene[pair].numpy(), value.numpy())
-
-
-def _secant(start: Tensor, step: Tensor) -> Tensor:
-    """Slope of the sigmoid between ``start`` and ``start + step``; its derivative where the step is small."""
-    middle = torch.sigmoid(start + step / 2)
-    small = step.abs() < 1e-3
-    safe = torch.where(small, torch.ones_like(step), step)
-    return torch.where(small, middle * (1 - middle), (torch.sigmoid(start + safe) - torch.sigmoid(start)) / safe)
 
 
 def frozen(network: Network) -> Callable[[], None]:

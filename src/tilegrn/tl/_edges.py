@@ -59,7 +59,7 @@ def edges(
 
     Three sources of evidence are combined, because each alone misleads. *Attribution* says how much the predicted log
     rate of a TG changes on the way from "no TF expressed" to the cell as it is, and how much of that each TF carries
-    (integrated gradients; in closed form for the cis head). It sees all that the model sees, but the model shares
+    (integrated gradients). It sees all that the model sees, but the model shares
     credit among TFs that go together. *Support* says whether the TF can act there: the sum over the windows within
     reach of binding x accessibility x :math:`e^{-d/decay}`, the factorised TF x window x TG term without the TF's
     expression. *Direct effects* are coefficients of the TG on all TFs at once, over all cells, shrunk towards what
@@ -173,7 +173,7 @@ def edges(
             )
             tables.append((name, made))
             overlaps.append(made.jaccard)
-            triplets.append(_triplets(found, support, openness, made, max_cres))
+            triplets.append(_triplets(model, data, found, support, openness, made, max_cres))
             logger.info(
                 "%s: %d edges; overlap of the networks' best edges (Jaccard): %s",
                 name,
@@ -324,20 +324,22 @@ def _group_edges(
 
 
 def _triplets(
-    found: list[Attribution], support: Support | None, openness: NDArray[np.float64], made: GroupEdges, max_cres: int
+    model: GRNModel,
+    data: CellData,
+    found: list[Attribution],
+    support: Support | None,
+    openness: NDArray[np.float64],
+    made: GroupEdges,
+    max_cres: int,
 ) -> GroupTriplets:
     """Share each edge among its windows: the cis head's part where it arose, the rest by support."""
+    from tilegrn.tl._attribution import cis_triplets
+
     if support is None:
         none = np.zeros(0, dtype=np.int64)
         return GroupTriplets(none, none, none, np.zeros(0), np.zeros(0))
     edge, window, share, distance = support.windows(openness, made.tf, made.gene, max_cres)
     tf, gene = made.tf[edge], made.gene[edge]
     value = np.mean([f.context[tf, gene] for f in found], axis=0) * share
-    for f in found:
-        n_tfs, n_genes = f.context.shape
-        key = (f.cis_window * n_genes + f.cis_gene) * n_tfs + f.cis_tf  # sorted, as the sums were merged
-        if len(key):
-            wanted = (window * n_genes + gene) * n_tfs + tf
-            at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-            value = value + np.where(key[at] == wanted, f.cis_value[at], 0.0) / len(found)
+    value = value + np.mean([cis_triplets(model, net, data, tf, window, gene) for net in model.networks], axis=0)
     return GroupTriplets(edge, window, distance, share, value)

@@ -147,12 +147,14 @@ def cell_data(
     size = size_factors(source, vocabulary, preparation)[rows]
     depth = (_depth(size, windows) - preparation.depth_mean) / preparation.depth_scale
     part = part_of_cells(windows, preparation.known)
+    scaled = MinMax(preparation.window_max).transform(windows)
     return CellData(
         tfs=MinMax(preparation.tf_max).transform(tfs),
-        windows=MinMax(preparation.window_max).transform(windows),
+        windows=scaled,
         components=preparation.components.transform(windows, part),
         depth=depth.astype(np.float32),
         size_factor=size.astype(np.float32),
+        opened=np.asarray(scaled.sum(1), dtype=np.float32).ravel(),
         counts=_reorder(counts, [place[g] for g in vocabulary.genes]) if with_counts else None,
         part=part,
     )

@@ -118,7 +118,7 @@ def support_of(model: GRNModel, source: Source, decay: float) -> Support | None:
     v = model.vocabulary
     shape = (len(v.tfs), len(v.windows))
     head = model.networks[0].cis
-    if head is not None and head.binding_width:
+    if head is not None and head.reads_binding:
         by_window = sparse.csr_matrix(
             (head.bind_score.numpy(), head.bind_tf.numpy(), head.bind_start.numpy()), shape=shape[::-1]
         )

@@ -15,7 +15,7 @@ from tilegrn import _keys as K
 from tilegrn._splits import draw_split, drawn_record
 from tilegrn.errors import InputError, StaleError
 from tilegrn.tl._calibrate import calibrate
-from tilegrn.tl._cis_choices import with_reach, without_crowded_pairs
+from tilegrn.tl._cis_choices import with_reach
 from tilegrn.tl._inputs import cell_data, fit_preparation
 from tilegrn.tl._source import Source, join_sources, read_source
 
@@ -143,7 +143,6 @@ def train(
         cfg = dataclasses.replace(cfg, max_epochs=max_epochs)
     if source.binding is None and cfg.use_binding:
         _log().info("No binding scores: training without the binding of TFs to windows.")
-    cfg = without_crowded_pairs(source, fit_rows, targets, cfg)
     cfg = with_reach(source, fit_rows, targets, cfg, seed)
     ranges = _ranges(many, source, fit_rows, layer=layer, rna=rna)
     vocabulary, preparation = fit_preparation(source, fit_rows, targets, cfg, seed=seed, ranges=ranges)
@@ -266,7 +265,7 @@ def _fit_one(
 ) -> tuple[Network, dict[str, list[float]], bool]:
     import torch
 
-    from tilegrn.model.build import build_network, learn_unseen, start_from_counts, start_from_teacher
+    from tilegrn.model.build import build_network, learn_unseen, start_cis, start_from_counts, start_from_teacher
     from tilegrn.model.fit import fit_network
     from tilegrn.model.teacher import fit_teacher
 
@@ -285,14 +284,15 @@ def _fit_one(
                 data.counts, data.size_factor, context, cfg.teacher, seed=seed, progress=options.progress
             )
             start_from_teacher(network, teacher)
+            rates = teacher.rates
         else:
-            start_from_counts(network, data)
+            rates = start_from_counts(network, data)
+        start_cis(network, data, rates, cfg.cis_length)
         _log().info("Fitting the transformer")
         history, stopped = fit_network(
             network,
             data,
             val,
-            preparation.pairs() if cfg.use_cis else None,
             teacher=teacher,
             tf_target=preparation.tf_target,
             config=cfg,
