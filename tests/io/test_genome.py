@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 
 from tilegrn.errors import InputError
-from tilegrn.io._genome import (
-    ASSEMBLIES,
-    assembly_name,
-    check_assembly,
-    identify_assembly,
-    is_contig,
-    read_chrom_sizes,
-)
+from tilegrn.io._chroms import is_contig
+from tilegrn.io._genome import ASSEMBLIES, assembly_name, check_assembly, identify_assembly, read_chrom_sizes
 
 
 def write(tmp_path, text, name="x.sizes"):

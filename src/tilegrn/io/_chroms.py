@@ -1,16 +1,29 @@
-"""Chromosomes that are named in two ways: ``chr1`` and ``1``, ``chrM`` and ``MT``."""
+"""Names of chromosomes: contigs, the mitochondrial genome, and two ways of naming one (``chr1`` and ``1``)."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tilegrn.errors import InputError
-from tilegrn.io._genome import is_contig, is_mitochondrial
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-__all__ = ["other_name", "pair_chroms"]
+__all__ = ["is_contig", "is_mitochondrial", "other_name", "pair_chroms"]
+
+_CONTIG = re.compile(r"[_.]|^chrUn|^HLA-|^chrEBV$", re.IGNORECASE)
+_MITO = frozenset({"chrm", "chrmt", "m", "mt"})
+
+
+def is_contig(chrom: str) -> bool:
+    """Tell whether a name is an unplaced contig, patch or alternative haplotype (``chr1_KI270706v1_random``)."""
+    return _CONTIG.search(chrom) is not None
+
+
+def is_mitochondrial(chrom: str) -> bool:
+    """Tell whether a name is the mitochondrial genome (``chrM``, ``MT``)."""
+    return chrom.lower() in _MITO
 
 
 def other_name(chrom: str, known: Collection[str]) -> str | None:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from tilegrn.errors import InputError
+from tilegrn.io._chroms import is_contig, is_mitochondrial
 from tilegrn.io._text import data_lines, existing_file, read_text, split_tabs
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ __all__ = [
     "assembly_name",
     "check_assembly",
     "identify_assembly",
-    "is_contig",
-    "is_mitochondrial",
     "read_chrom_sizes",
     "refuse_foreign",
 ]
@@ -40,19 +39,7 @@ ASSEMBLIES = ("mm10", "hg38", "hg19", "mm39", "mm9")
 
 _ALIASES = {"grcm38": "mm10", "grch38": "hg38", "grch37": "hg19", "grcm39": "mm39", "ncbim37": "mm9"}
 _MAX_LENGTH = 10**11  # the longest chromosomes known hold a few 10^9 bp
-_CONTIG = re.compile(r"[_.]|^chrUn|^HLA-|^chrEBV$", re.IGNORECASE)
-_MITO = frozenset({"chrm", "chrmt", "m", "mt"})
 _SIZES_BYTES = 64 * 2**20
-
-
-def is_contig(chrom: str) -> bool:
-    """Tell whether a name is an unplaced contig, patch or alternative haplotype (``chr1_KI270706v1_random``)."""
-    return _CONTIG.search(chrom) is not None
-
-
-def is_mitochondrial(chrom: str) -> bool:
-    """Tell whether a name is the mitochondrial genome (``chrM``, ``MT``)."""
-    return chrom.lower() in _MITO
 
 
 def assembly_name(source: object) -> str:

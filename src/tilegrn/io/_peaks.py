@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tilegrn.errors import InputError
-from tilegrn.io._chroms import other_name, pair_chroms
-from tilegrn.io._genome import is_contig, is_mitochondrial
+from tilegrn.io._chroms import is_contig, is_mitochondrial, other_name, pair_chroms
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -9,7 +9,8 @@ import numpy as np
 
 from tilegrn._symbols import Found, find_symbols, listed, warn_ambiguous
 from tilegrn.errors import InputError
-from tilegrn.io._genome import ASSEMBLIES, identify_assembly, is_contig, is_mitochondrial, read_chrom_sizes
+from tilegrn.io._chroms import is_contig, is_mitochondrial
+from tilegrn.io._genome import ASSEMBLIES, identify_assembly, read_chrom_sizes
 from tilegrn.io._tss import TSS_TABLES, read_tss
 
 if TYPE_CHECKING:

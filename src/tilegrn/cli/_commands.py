@@ -1,0 +1,126 @@
+"""What each command does; the standard library alone until it is called."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tilegrn.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["demo", "info", "run"]
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Simulate cells and run the whole walk on them."""
+    from tilegrn._outputs import check_target, new_folder
+    from tilegrn._run import Run, Steps, check_inputs, finish, walk
+
+    if options.folder and options.out and options.folder != options.out:
+        msg = f"Two folders were given, '{options.folder}' and '{options.out}'; give one."
+        raise InputError(msg)
+    options.out = options.folder or options.out or "tilegrn-demo"
+    target = Path(options.out)
+    check_target(target, force=options.force)
+    _set_up(options.threads)
+    steps = Steps()
+    with new_folder(target) as folder, redirect_stdout(sys.stderr):  # progress bars belong to stderr, too
+        data = folder / "data"
+        with steps.step("Simulating cells with a known network"):
+            from tilegrn.datasets import simulate
+
+            simulate(options.cells, options.genes, options.peaks, n_tfs=options.n_tfs, seed=options.seed, folder=data)
+        asked = Run(
+            h5mu=data / "multiome.h5mu",
+            chrom_sizes=str(data / "genome.chrom.sizes"),
+            tss=str(data / "tss.bed"),
+            fasta=data / "genome.fa",
+            motifs=data / "motifs.motif",
+            split_by="sample",
+            groupby="cell_type",
+            min_group_cells=50,
+            max_epochs=options.max_epochs,
+            n_models=options.n_models,
+            seed=options.seed,
+            accelerator=options.accelerator,
+            progress=not options.quiet,
+        )
+        check_inputs(asked)
+        summary = walk(asked, folder, steps)
+        finish(asked, folder, steps, summary, command=options.argv)
+    _report(target, summary)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the whole walk on a file."""
+    from tilegrn._outputs import check_target, new_folder
+    from tilegrn._run import Run, Steps, check_inputs, finish, walk
+
+    sizes, tss = options.chrom_sizes or options.genome, options.tss or options.genome
+    if not sizes or not tss:
+        msg = "Which assembly? Give --genome (mm10, hg38), or both --chrom-sizes and --tss."
+        raise InputError(msg)
+    if options.out is None:
+        options.out = str(options.h5mu.with_name(f"{options.h5mu.stem}-tilegrn"))
+    target = Path(options.out)
+    asked = Run(
+        h5mu=options.h5mu,
+        chrom_sizes=sizes,
+        tss=tss,
+        binding=options.binding,
+        homer=options.homer,
+        fasta=options.fasta,
+        motifs=options.motifs,
+        tfs=options.tfs,
+        split_by=options.split_by,
+        test_groups=tuple(options.test_groups),
+        window_size=options.window_size,
+        max_distance=options.max_distance,
+        decay=options.decay,
+        rna=options.rna,
+        atac=options.atac,
+        layer=options.layer,
+        groupby=options.groupby,
+        max_epochs=options.max_epochs,
+        n_models=options.n_models,
+        seed=options.seed,
+        accelerator=options.accelerator,
+        progress=not options.quiet,
+    )
+    check_inputs(asked)
+    check_target(target, force=options.force, inputs=tuple(asked.files.values()))
+    _set_up(options.threads)
+    steps = Steps()
+    with new_folder(target) as folder, redirect_stdout(sys.stderr):  # progress bars belong to stderr, too
+        summary = walk(asked, folder, steps)
+        finish(asked, folder, steps, summary, command=options.argv)
+    _report(target, summary)
+
+
+def _report(target: Path, summary: str) -> None:
+    sys.stdout.write(f"{summary}\nResults: {target} (README.txt there says what is what)\n")
+
+
+def info(options: argparse.Namespace) -> None:
+    """Say what a file or folder holds."""
+    from tilegrn._info import describe
+
+    sys.stdout.write(describe(options.path) + "\n")
+
+
+def _set_up(n: int | None) -> None:
+    """Draw without a display, and bound the threads; a process of the command line has no other users of either."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    if n is None:
+        return
+    import numba
+    import torch
+
+    torch.set_num_threads(n)
+    numba.set_num_threads(min(n, numba.get_num_threads()))
