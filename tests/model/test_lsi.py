@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from tilegrn.model.lsi import Components, fit_components, leading_directions, tf_idf
+from tilegrn.model.components import Components
+from tilegrn.model.lsi import fit_components, leading_directions, tf_idf
 
 
 def fitted(x, n, seed):

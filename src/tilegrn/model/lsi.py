@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,60 +10,7 @@ from scipy import sparse
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Components", "fit_components", "inverse_frequency", "leading_directions", "tf_idf"]
-
-
-@dataclass(frozen=True, eq=False)
-class Components:
-    """What turns open windows into the components of a cell.
-
-    Attributes
-    ----------
-    idf
-        Float32 per window: log(1 + cells / open cells).
-    loadings
-        Windows x components, float32: right singular vectors.
-    guided
-        Parts x windows x guided components, float32, see :mod:`tilegrn.model.guided`; the last axis may be empty.
-    known
-        Hashes of the training cells, sorted.
-    scale, center
-        Float32 per component, guided ones last: standard deviation and mean over the training cells.
-    """
-
-    idf: NDArray[np.float32]
-    loadings: NDArray[np.float32]
-    guided: NDArray[np.float32]
-    known: NDArray[np.uint64]
-    scale: NDArray[np.float32]
-    center: NDArray[np.float32]
-
-    @property
-    def n(self) -> int:
-        """Number of components, guided ones included."""
-        return int(self.loadings.shape[1]) + int(self.guided.shape[2])
-
-    def transform(self, windows: sparse.csr_matrix, part: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Scores of cells (cells x components), standardised by the training cells.
-
-        Parameters
-        ----------
-        windows
-            Cells x windows, counts; only open or closed is used.
-        part
-            Part of each cell, by default told from its open windows. Give it for cells whose windows were closed.
-        """
-        return np.asarray((self.raw(windows, part) - self.center) / self.scale, dtype=np.float32)
-
-    def raw(self, windows: sparse.csr_matrix, part: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Scores before standardising."""
-        from tilegrn.model.guided import guided_scores, part_of_cells
-
-        x = tf_idf(windows, self.idf)
-        if not self.guided.shape[2]:
-            return np.asarray(x @ self.loadings)
-        part = part_of_cells(windows, self.known) if part is None else part
-        return np.concatenate([x @ self.loadings, guided_scores(x, self.guided, part)], axis=1)
+__all__ = ["fit_components", "inverse_frequency", "leading_directions", "tf_idf"]
 
 
 def tf_idf(windows: sparse.csr_matrix, idf: NDArray[np.float32]) -> sparse.csr_matrix:

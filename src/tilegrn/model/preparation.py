@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tilegrn._grid import Grid
     from tilegrn._intervals import DistanceRule
-    from tilegrn.model.lsi import Components
+    from tilegrn.model.components import Components
 
 __all__ = ["Preparation", "Vocabulary"]
 
@@ -63,7 +63,7 @@ class Preparation:
     tf_max, window_max
         Ends of the ranges of the min-max scaling of log1p counts, float64; they begin at 0.
     idf, loadings
-        Of accessibility, see :class:`tilegrn.model.lsi.Components`; the columns make the tokens of windows.
+        Of accessibility, see :class:`tilegrn.model.components.Components`; the columns make the tokens of windows.
     guided, known, component_scale, component_center
         Of the components of a cell: the first columns of ``loadings``, then the guided ones.
     depth_mean, depth_scale
@@ -103,7 +103,7 @@ class Preparation:
     @property
     def components(self) -> Components:
         """The accessibility components of cells."""
-        from tilegrn.model.lsi import Components
+        from tilegrn.model.components import Components
 
         plain = len(self.component_scale) - self.guided.shape[2]
         return Components(

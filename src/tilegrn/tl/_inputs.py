@@ -44,9 +44,10 @@ def fit_preparation(
         Ends of the ranges of TFs (by name) and of all windows of the grid, from :func:`tilegrn.pp.scale`; fitted here
         in the same way by default.
     """
+    from tilegrn.model.components import Components
     from tilegrn.model.features import gene_features
     from tilegrn.model.guided import expression_axes, fit_guided
-    from tilegrn.model.lsi import Components, fit_components
+    from tilegrn.model.lsi import fit_components
     from tilegrn.model.preparation import Preparation, Vocabulary, window_features
 
     opened = source.open[train]
