@@ -30,7 +30,6 @@ QUICK = {
 EXEMPT = {
     "pp.homer_binding": "scans a genome peak by peak and stores the result as add_binding does; tests/pp compare it",
     "pl.motif_hits": "draws the sequence under one region; cells and counts have no part in it",
-    "pl.reliability": "draws the table that tl.reliability stored",
     "pl.scorecard": "draws the table that tl.scorecard stored",
     "pl.stability": "draws the histogram of a column of the edges",
     "pl.training": "draws the losses that tl.train stored",
@@ -176,7 +175,6 @@ def modelled(mdata, model):
     out["tl.regulons"] = frame(rna.obsm["tf_activity"], rna.obs_names, mdata.uns["tilegrn"]["regulons"]["tfs"])
     card = grn.tl.scorecard(mdata, baselines=["mean", "ridge", "low_rank", "lightgbm"], n_bootstrap=50)
     out |= of_card(card)
-    out["tl.reliability"] = grn.tl.reliability(mdata, n_bootstrap=50).table
     score = grn.tl.evaluate_network(
         mdata, truth, baselines=["correlation", "motif", "distance", "potential"], min_targets=2, n_boot=50
     )
@@ -229,6 +227,7 @@ def drawn(mdata):
         "pl.predicted_vs_observed": pd.DataFrame({"title": [p.get_title() for p in panels]}),
         "pl.predicted_vs_observed: means": pd.DataFrame(panels[0].lines[1].get_xydata()),
         "pl.edge_heatmap": frame(heat.images[0].get_array(), *labels),
+        "pl.reliability": pd.DataFrame(grn.pl.reliability(mdata).lines[2].get_xydata()),
         "pl.network": pd.DataFrame({"text": [t.get_text() for t in grn.pl.network(mdata, "Gene12").texts]}),
         "pl.locus": pd.DataFrame({"text": sorted(t.get_text() for t in grn.pl.locus(mdata, "Gene12").texts)}),
         "pl.knockout_embedding": points.sort_values([0, 1, 2], ignore_index=True),
@@ -247,7 +246,6 @@ def everything(mdata, model):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Depth alone explains")
         warnings.filterwarnings("ignore", message=r".*TFs have fewer than")
-        warnings.filterwarnings("ignore", message="The spread is not calibrated")
         return prepared(mdata) | listed(mdata) | potentials(mdata) | modelled(mdata, model) | drawn(mdata)
 
 

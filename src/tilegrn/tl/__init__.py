@@ -15,7 +15,6 @@ from tilegrn.tl._perturb import knockout
 from tilegrn.tl._potential import Potentials, potentials
 from tilegrn.tl._predict import predict
 from tilegrn.tl._regulons import regulons
-from tilegrn.tl._reliability import Reliability, reliability
 from tilegrn.tl._scorecard import Scorecard
 from tilegrn.tl._train import train
 
@@ -25,7 +24,6 @@ __all__ = [
     "NetworkScore",
     "PairWeights",
     "Potentials",
-    "Reliability",
     "Scorecard",
     "compatibility",
     "edges",
@@ -36,7 +34,6 @@ __all__ = [
     "potentials",
     "predict",
     "regulons",
-    "reliability",
     "score_pairs",
     "scorecard",
     "train",

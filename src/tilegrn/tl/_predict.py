@@ -57,7 +57,7 @@ def predict(
         log1p units, times the factor that :func:`train` fitted on validation cells. So calibrated, it estimates the
         standard error of the prediction itself; the counting noise of an observation comes on top. One factor serves
         all genes and cells. On samples not trained on it is too small (held-out libraries of the mouse cortex: a
-        quarter of the squared error beyond counting noise), see :func:`reliability`. Without the factor
+        quarter of the squared error beyond counting noise), see :func:`tilegrn.pl.reliability`. Without the factor
         (trained without validation cells, or by an older tilegrn) it is the bare spread, which understates the error
         because networks err together; the record's ``calibrated`` tells which.
     batch_size
