@@ -12,7 +12,7 @@ from tilegrn.tl._network import NetworkScore, evaluate_network
 from tilegrn.tl._pair_weights import PairWeights
 from tilegrn.tl._pairs import score_pairs
 from tilegrn.tl._perturb import knockout
-from tilegrn.tl._potential import Potentials, potentials
+from tilegrn.tl._potential import Potentials, Tensor, potentials
 from tilegrn.tl._predict import predict
 from tilegrn.tl._regulons import regulons
 from tilegrn.tl._scorecard import Scorecard
@@ -25,6 +25,7 @@ __all__ = [
     "PairWeights",
     "Potentials",
     "Scorecard",
+    "Tensor",
     "compatibility",
     "edges",
     "evaluate_network",
