@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["locus"]
 
+MOST = 12
+"""Arcs drawn."""
 LEAST = 0.02
 """Arcs with less than this share of the strongest are left out: they only fill the picture."""
 
@@ -32,7 +34,6 @@ def locus(
     *,
     tf: str | None = None,
     links: pd.DataFrame | None = None,
-    n: int = 12,
     flank: int = 20_000,
     group: str | None = None,
     atac: str = "atac",
@@ -51,8 +52,6 @@ def locus(
     links
         A table ``cre`` (or ``peak``), ``target, score`` instead of the stored triplets, such as from
         :func:`tilegrn.tl.links`.
-    n
-        Most arcs drawn.
     flank
         Bases shown beyond the outermost window and TSS.
     group
@@ -90,7 +89,7 @@ def locus(
     signed = table["score"].to_numpy(dtype=float) * (table["sign"].to_numpy() if "sign" in table else 1.0)
     places = table["cre" if "cre" in table else "peak"].astype(str)
     arcs = table.assign(cre=places, signed=signed).groupby("cre")["signed"].sum()
-    arcs = arcs.loc[arcs.abs().nlargest(n).index]
+    arcs = arcs.loc[arcs.abs().nlargest(MOST).index]
     arcs = arcs[arcs.abs() >= LEAST * arcs.abs().max()]
     _, start, end = parse_peaks(arcs.index)
     middle = (start + end) / 2
