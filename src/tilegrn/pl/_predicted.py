@@ -251,6 +251,6 @@ def reliability(
     panel.set_xlabel("expected RMS error")
     panel.set_ylabel("observed RMS error")
     panel.set_title(f"unit: {_style.LOG_UNIT}", fontsize="small", loc="left", color="#5a6069")
-    panel.legend(frameon=False, fontsize="small", loc="lower right")
+    panel.legend(frameon=False, fontsize="small")
     _style.tidy(panel)
     return panel
