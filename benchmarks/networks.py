@@ -167,7 +167,7 @@ def direct(seed: int, n_knockouts: int = 12) -> list[dict]:
         for tf, change in real.items():
             at = int(np.searchsorted(tfs, place[tf]))
             level = np.log1p(counts[:, tfs[at]].toarray() / size[:, None])
-            fold = np.log2(found.change(np.array([at]), -level).mean(axis=0))
+            fold = np.log2(found.change(np.array([at]), level, np.zeros_like(level)).mean(axis=0))
             hit = (np.abs(change) > 1e-6) & (names != tf)
             predicted.append(fold[hit])
             wanted.append(change[hit])
@@ -198,7 +198,7 @@ def _plain_ridge(counts, size, tfs, effects):
     sd = level.std(axis=0)
     z = (level - level.mean(axis=0)) / sd
     fit = RidgeCV(alphas=np.geomspace(1, 1e5, 11)).fit(z, rate / np.maximum(rate.mean(axis=0), 1e-9))
-    return effects(fit.coef_.T.astype(np.float32), sd)
+    return effects(fit.coef_.T.astype(np.float32), sd, level.mean(axis=0), np.ones(len(tfs)))
 
 
 def cortex(models: int, folder: str | None) -> None:

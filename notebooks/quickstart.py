@@ -51,7 +51,7 @@ grn.get.binding(mdata).sort_values("homer_binding_score", ascending=False).head(
 
 # %%
 cell = mdata["rna"].obs_names[0]
-tensor = grn.get.tensor(mdata, cell)
+tensor = grn.tl.potentials(mdata, cell).tensor()
 print(f"{tensor.shape} (TFs, windows, TGs), {(tensor.values > 0).mean():.3%} above zero")
 
 # %% [markdown]

@@ -25,7 +25,6 @@ _STEPS = {
     K.REC_TRAIN: "training",
     K.REC_PREDICT: "predictions",
     K.REC_SCORECARD: "scorecard",
-    K.REC_RELIABILITY: "reliability of the spread",
     K.REC_EDGES: "edges",
 }
 

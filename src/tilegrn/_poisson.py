@@ -224,7 +224,7 @@ def _horner_rows(mean: Float, table: Float, rows: NDArray[np.intp], out: Float) 
     out *= np.exp(-mean)
 
 
-def implied_mean(expected: ArrayLike, size_factor: ArrayLike, *, n_grid: int = 500) -> Float:
+def implied_mean(expected: ArrayLike, size_factor: ArrayLike) -> Float:
     """Poisson mean count whose expected ``log1p(K / size factor)`` is the given value: :func:`expected_log1p` undone.
 
     Needed for the deviance of predictions that come in log-normalised units. Interpolated in logarithms on a grid of
@@ -248,8 +248,8 @@ def implied_mean(expected: ArrayLike, size_factor: ArrayLike, *, n_grid: int = 5
     if not finite.size:
         return out
     top = 4.0 * np.expm1(np.minimum(finite.max(axis=1), 30.0)) + 1.0
-    grid = np.geomspace(1e-9, max(float(top.max()), 1.0), n_grid)
-    rates = np.broadcast_to(grid, (len(s), n_grid))
+    grid = np.geomspace(1e-9, max(float(top.max()), 1.0), 500)
+    rates = np.broadcast_to(grid, (len(s), 500))
     log_value = np.log(np.maximum(expected_log1p(rates, s).astype(np.float64), 1e-300))
     log_grid = np.log(grid)
     for i in range(len(s)):

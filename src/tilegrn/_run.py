@@ -34,8 +34,7 @@ _CONTENTS = {
     "scorecard.csv": "how well genes are predicted in held-out cells, beside baselines",
     "scorecard_genes.csv": "the same for each gene",
     "scorecard.png": "the scorecard as a figure",
-    "reliability.csv": "whether the spread over several networks tells the size of their errors",
-    "reliability.png": "the same as a figure",
+    "reliability.png": "whether the spread over several networks tells the size of their errors",
     "training.png": "the loss while training",
     "predicted_vs_observed.png": "some of the best predicted genes, in held-out cells",
     "data": "the simulated data, its genome, motifs, TSSs and true network (truth.tsv, truth_edges.tsv)",
@@ -240,12 +239,6 @@ def walk(run: Run, folder: Path, steps: Steps) -> str:
         card.per_gene.to_csv(folder / "scorecard_genes.csv")
         summary = str(card)
 
-    if run.n_models > 1:
-        with steps.step("Holding the spread of the networks against their errors"):
-            sure = grn.tl.reliability(mdata, rna=run.rna, layer=run.layer, seed=run.seed)
-            sure.to_csv(folder / "reliability.csv")
-            summary += f"\n\n{sure.sentence}"
-
     with steps.step("Drawing"):
         draw(mdata, model, folder, run)
 
@@ -288,7 +281,7 @@ def draw(mdata: MuData, model: Any, folder: Path, run: Run) -> None:
     _save(grn.pl.training(model), folder / "training.png")
     _save(grn.pl.predicted_vs_observed(mdata, rna=run.rna, layer=run.layer), folder / "predicted_vs_observed.png")
     if run.n_models > 1:
-        _save(grn.pl.reliability(mdata), folder / "reliability.png")
+        _save(grn.pl.reliability(mdata, rna=run.rna, layer=run.layer), folder / "reliability.png")
 
 
 def _save(drawn: Axes | NDArray[np.object_], path: Path) -> None:

@@ -37,7 +37,6 @@ CALLS = {
     K.REC_TRAIN: "grn.tl.train(mdata)",
     K.REC_PREDICT: "grn.tl.predict(mdata, model)",
     K.REC_SCORECARD: "grn.tl.scorecard(mdata)",
-    K.REC_RELIABILITY: "grn.tl.reliability(mdata)",
     K.REC_EDGES: "grn.tl.edges(mdata, model)",
 }
 """The call that makes each record, named by errors."""

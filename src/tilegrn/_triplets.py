@@ -52,7 +52,7 @@ def _products(
 
 
 def triplet_sums(
-    tf_peak: sparse.csr_matrix, peak_tg: sparse.csr_matrix, region: NDArray[np.int64], *, block: int = BLOCK
+    tf_peak: sparse.csr_matrix, peak_tg: sparse.csr_matrix, region: NDArray[np.int64]
 ) -> Iterator[Triplets]:
     """Sum TF-peak-TG products over the peaks of each region, block by block.
 
@@ -62,8 +62,6 @@ def triplet_sums(
         Peaks x TFs and peaks x genes, CSR.
     region
         Region of each peak (its window, or the peak itself); peaks with a negative one are left out.
-    block
-        Products to form at a time; a region is never cut in two.
 
     Yields
     ------
@@ -78,7 +76,7 @@ def triplet_sums(
     first = 0
     while first < len(heads):
         total = np.cumsum(per_region[first:])
-        last = first + max(1, int(np.searchsorted(total, block, side="right")))
+        last = first + max(1, int(np.searchsorted(total, BLOCK, side="right")))
         mine = peaks[heads[first] : stops[last - 1]]
         peak, flat = _products(tf_peak, peak_tg, mine)
         where = region[peak]

@@ -10,12 +10,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection, PolyCollection
-from scipy import stats
+from scipy import sparse, stats
 from tests.tl._judged import judged, rows
 
 import tilegrn as grn
 from tilegrn import _keys as K
 from tilegrn import _store
+from tilegrn._metrics import expected_log1p
 from tilegrn.errors import InputError, MissingStepError
 
 
@@ -197,3 +198,49 @@ def test_plots_need_no_pyplot_on_given_axes(mdata, card):
         draw(mdata, ax=figure.subplots())
         canvas.draw()
     assert plt.get_fignums() == []
+
+
+def uncertain():
+    """Predictions whose true rates differ from them by a spread of three sizes."""
+    mdata = judged()
+    rng = np.random.default_rng(1)
+    rna = mdata["rna"]
+    sd = rng.choice([0.05, 0.2, 0.4], size=rna.shape)
+    size = np.exp(rng.normal(0, 0.3, rna.n_obs))
+    centre = rng.normal(1.0, 0.7, rna.n_vars) + rng.normal(0, 0.3, rna.shape)
+    rna.X = sparse.csr_matrix(rng.poisson(np.exp(centre + sd * rng.normal(size=sd.shape) - sd**2 / 2) * size[:, None]))
+    depth = np.asarray(rna.X.sum(1)).ravel()
+    up, p, down = (
+        expected_log1p(np.exp(centre + d) * (size / depth * 100)[:, None], depth / 100) for d in (0.05, 0, -0.05)
+    )
+    rna.layers[K.PREDICTED], rna.layers["predicted_sd"] = p, ((up - down) / 0.1 * sd).astype(np.float32)
+    _store.put_record(mdata, K.REC_PREDICT, {"median_depth": 100.0, "calibrated": True})
+    return mdata
+
+
+def test_reliability_draws_the_error_of_each_tenth():
+    mdata = uncertain()
+    _, ax = plt.subplots()
+    assert grn.pl.reliability(mdata, ax=ax) is ax
+    _, alone, both = ax.lines
+    assert both.get_label() == "counting noise and calibrated spread"
+    rna, test = mdata["rna"], rows(mdata, "test")
+    genes = ~rna.var[K.IS_TF].to_numpy()
+    counts = rna.X.toarray()
+    square = (np.log1p(counts / counts.sum(1)[:, None] * 100) - rna.layers["predicted"])[test][:, genes] ** 2
+    sd = rna.layers["predicted_sd"][test][:, genes]
+    assert len(both.get_xdata()) == 10
+    assert both.get_ydata()[-1] == pytest.approx(np.sqrt(square[sd >= np.quantile(sd, 0.9)].mean()), rel=0.01)
+    assert np.square(both.get_ydata()).mean() == pytest.approx(square.mean(), rel=1e-3)
+    np.testing.assert_allclose(both.get_xdata(), both.get_ydata(), rtol=0.15)  # a right spread lies on the diagonal
+    assert both.get_xdata().mean() == pytest.approx(both.get_ydata().mean(), rel=0.03)
+    assert (alone.get_xdata() < both.get_xdata()).all()
+
+
+def test_reliability_asks_for_several_networks_and_cells(mdata):
+    with pytest.raises(MissingStepError, match=r"n_models=5"):
+        grn.pl.reliability(mdata)
+    other = uncertain()
+    other["rna"].var[K.IS_TF] = True
+    with pytest.raises(InputError, match="no gene"):
+        grn.pl.reliability(other)

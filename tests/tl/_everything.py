@@ -30,7 +30,6 @@ QUICK = {
 EXEMPT = {
     "pp.homer_binding": "scans a genome peak by peak and stores the result as add_binding does; tests/pp compare it",
     "pl.motif_hits": "draws the sequence under one region; cells and counts have no part in it",
-    "pl.reliability": "draws the table that tl.reliability stored",
     "pl.scorecard": "draws the table that tl.scorecard stored",
     "pl.stability": "draws the histogram of a column of the edges",
     "pl.training": "draws the losses that tl.train stored",
@@ -130,20 +129,18 @@ def prepared(mdata):
 
 def listed(mdata):
     """What ``grn.get`` lists."""
-    cells = sorted(mdata.obs_names)[:5]
-    cube = grn.get.tensor(mdata, cells, genes=["Gene12", "Gene30"])
     window, peak = grn.get.windows(mdata), grn.get.peak_tg(mdata)
     return {
         "get.windows": rows(window.reset_index(), "name"),
         "get.peak_tg": rows(peak, "peak_id", "target_id", "TSS_dist"),
         "get.window_tg": rows(grn.get.window_tg(mdata), "window_id", "target_id"),
         "get.binding": rows(grn.get.binding(mdata), "source_id", "peak_id"),
-        "get.tensor": frame(cube.values.sum(2), cube.tfs, cube.windows),
     }
 
 
 def potentials(mdata):
-    out = {}
+    cube = grn.tl.potentials(mdata, sorted(mdata.obs_names)[:5]).tensor(genes=["Gene12", "Gene30"])
+    out = {"tl.potentials: tensor": frame(cube.values.sum(2), cube.tfs, cube.windows)}
     for name, got in grn.tl.potentials(mdata, groupby="cell_type").items():
         out[f"tl.potentials: {name}"] = frame(got.tf_tg, got.tfs, got.genes)
         table = got.scores(level="peak", genes=["Gene12"])
@@ -176,7 +173,6 @@ def modelled(mdata, model):
     out["tl.regulons"] = frame(rna.obsm["tf_activity"], rna.obs_names, mdata.uns["tilegrn"]["regulons"]["tfs"])
     card = grn.tl.scorecard(mdata, baselines=["mean", "ridge", "low_rank", "lightgbm"], n_bootstrap=50)
     out |= of_card(card)
-    out["tl.reliability"] = grn.tl.reliability(mdata, n_bootstrap=50).table
     score = grn.tl.evaluate_network(
         mdata, truth, baselines=["correlation", "motif", "distance", "potential"], min_targets=2, n_boot=50
     )
@@ -229,6 +225,7 @@ def drawn(mdata):
         "pl.predicted_vs_observed": pd.DataFrame({"title": [p.get_title() for p in panels]}),
         "pl.predicted_vs_observed: means": pd.DataFrame(panels[0].lines[1].get_xydata()),
         "pl.edge_heatmap": frame(heat.images[0].get_array(), *labels),
+        "pl.reliability": pd.DataFrame(grn.pl.reliability(mdata).lines[2].get_xydata()),
         "pl.network": pd.DataFrame({"text": [t.get_text() for t in grn.pl.network(mdata, "Gene12").texts]}),
         "pl.locus": pd.DataFrame({"text": sorted(t.get_text() for t in grn.pl.locus(mdata, "Gene12").texts)}),
         "pl.knockout_embedding": points.sort_values([0, 1, 2], ignore_index=True),
@@ -247,7 +244,6 @@ def everything(mdata, model):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Depth alone explains")
         warnings.filterwarnings("ignore", message=r".*TFs have fewer than")
-        warnings.filterwarnings("ignore", message="The spread is not calibrated")
         return prepared(mdata) | listed(mdata) | potentials(mdata) | modelled(mdata, model) | drawn(mdata)
 
 

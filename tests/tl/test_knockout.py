@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 torch = pytest.importorskip("torch")
 
@@ -91,7 +92,6 @@ def test_what_cannot_be_knocked_out_is_said():
 
 
 def test_direct_effects_find_size_and_sign_where_binding_allows():
-    from scipy import sparse
 
     rng = np.random.default_rng(0)
     n, k, m = 3000, 6, 40
@@ -104,8 +104,25 @@ def test_direct_effects_find_size_and_sign_where_binding_allows():
     found = fit_direct_effects(counts, np.ones(n), np.arange(k), np.arange(k, k + m), support)
     assert np.corrcoef(found.effect.ravel(), true.ravel())[0, 1] > 0.9
     assert (np.sign(found.effect[support > 0]) == np.sign(true[support > 0])).all()
-    factor = found.change(np.array([0]), np.zeros((2, 1)))
-    np.testing.assert_array_equal(factor, 1)
+    none = np.array([[found.mean[0]], [np.log(4)]])
+    kept = found.mean[0] + found.reliability[0] * (none - found.mean[0])
+    np.testing.assert_allclose(found.change(np.array([0]), none, kept), 1)  # what counts say of a level is no change
+
+
+def test_noise_of_counting_hides_neither_an_effect_nor_what_a_knockout_takes_away():
+    """A TF of one count a cell on average, which doubles its targets over its range: its loss is seen in full."""
+    rng = np.random.default_rng(1)
+    n, m = 20_000, 20
+    level = rng.gamma(4.0, 0.25, n)
+    rate = np.column_stack([level, *([1 + level] * m)])
+    counts = sparse.csr_matrix(rng.poisson(rate).astype(np.float32))
+    support = np.ones((1, m), dtype=np.float32)
+    found = fit_direct_effects(counts, np.ones(n), np.array([0]), np.arange(1, m + 1), support)
+    measured = np.log1p(counts[:, [0]].toarray().astype(np.float64))
+    factor = found.change(np.array([0]), measured, np.zeros((n, 1))).mean()
+    true = 1.0 / (1.0 + level.mean())
+    assert found.reliability[0] < 0.35
+    assert abs(np.log2(factor / true)) < 0.3
 
 
 def test_each_cell_has_the_change_of_its_own():

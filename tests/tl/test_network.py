@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse, stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from tests._small import copied
 from tests.tl._ready import ready
 from tilegrn.errors import InputError
 from tilegrn.io._networks import read_crispri, read_network, write_network
@@ -15,7 +18,7 @@ from tilegrn.tl._link_score import evaluate_links
 from tilegrn.tl._network import evaluate_network
 from tilegrn.tl._network_baselines import baseline_network, correlation
 from tilegrn.tl._network_metrics import METRICS, interval_of_mean, rank_metrics
-from tilegrn.tl._regulons import regulons, slopes
+from tilegrn.tl._regulons import regulons
 
 COLUMNS = ["chrom", "start", "end", "gene", "regulated"]
 
@@ -192,25 +195,36 @@ def test_writers_bring_back_the_same_network(tmp_path):
 
 
 def test_activity_is_the_slope_of_a_regression(mdata):
-    rng = np.random.default_rng(0)
-    x, w = rng.gamma(1.0, size=(4, 30)) * (rng.random((4, 30)) < 0.5), rng.normal(size=(30, 2))
-    got = slopes(sparse.csr_matrix(x), w)
-    for i in range(4):
-        for j in range(2):
-            fit = stats.linregress(w[:, j], x[i])
-            assert got[i, j] == pytest.approx(fit.slope / fit.stderr, rel=1e-4)
+    pytest.importorskip("decoupler")
     truth = mdata.uns["simulation"]["edges"].assign(score=lambda t: t["strength"])
     out = regulons(mdata, truth, min_targets=1, copy=True)
     activity = out["rna"].obsm["tf_activity"]
     names = list(out.uns["tilegrn"]["regulons"]["tfs"])
-    assert activity.shape == (120, len(names))
-    level = np.log1p(mdata["rna"].X.toarray())
+    counts = mdata["rna"].X.toarray()
+    net = out.uns["tilegrn"]["regulons"]["net"].pivot(index="target", columns="source", values="weight")
+    weights = net.reindex(mdata["rna"].var_names).fillna(0.0)
+    assert list(weights) == names
+    for i in (0, 60, 119):
+        x = np.log1p(counts[i] / (counts[i].sum() / np.median(counts.sum(1))))
+        fits = [stats.linregress(weights[t], x) for t in names]
+        np.testing.assert_allclose(activity[i], [f.slope / f.stderr for f in fits], rtol=1e-4)
+    level = np.log1p(counts)
     r = [
         np.corrcoef(activity[:, k], level[:, list(mdata["rna"].var_names).index(t)])[0, 1] for k, t in enumerate(names)
     ]
     assert np.mean(r) > 0.05
     with pytest.raises(InputError, match="min_targets"):
         regulons(mdata, truth, min_targets=1000)
+    empty = copied(mdata)
+    empty["rna"].X.data[: empty["rna"].X.indptr[1]] = 0
+    regulons(empty, truth, min_targets=1)
+    assert (empty["rna"].obsm["tf_activity"][0] == 0).all()
+
+
+def test_regulons_name_the_extra(mdata, monkeypatch):
+    monkeypatch.setitem(sys.modules, "decoupler", None)
+    with pytest.raises(InputError, match=r'pip install "tilegrn\[decoupler\]"'):
+        regulons(mdata, mdata.uns["simulation"]["edges"])
 
 
 def test_names_that_differ_in_case_are_two_genes():

@@ -125,7 +125,7 @@ def test_tensor_is_the_pivot_of_the_windowed_sums(chr1):
     table = got.scores()
     tfs = sorted(table["source_id"].astype(str).unique())[:5]
     genes = sorted(table["target_id"].astype(str).unique())[:7]
-    cube = grn.get.tensor(mdata, list(mdata["rna"].obs_names), tfs=tfs, genes=genes)
+    cube = got.tensor(tfs=tfs, genes=genes)
     assert cube.shape == (5, len(grn.get.windows(mdata)), 7)
     part = table[table["source_id"].isin(tfs) & table["target_id"].isin(genes)]
     filled = {
@@ -139,5 +139,5 @@ def test_tensor_is_the_pivot_of_the_windowed_sums(chr1):
 
 def test_dense_tensor_that_does_not_fit_is_refused(chr1):
     mdata, _, _ = chr1
-    with pytest.raises(grn.errors.InputError, match=r"GB, more than max_gb=0.01.*potentials"):
-        grn.get.tensor(mdata, mdata["rna"].obs_names[0], max_gb=0.01)
+    with pytest.raises(grn.errors.InputError, match=r"GB, more than max_gb=0.01.*scores"):
+        grn.tl.potentials(mdata, mdata["rna"].obs_names[0]).tensor(max_gb=0.01)

@@ -10,6 +10,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("torch")
+pytest.importorskip("decoupler")
 pytest.importorskip("lightgbm")
 pytest.importorskip("matplotlib")
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import sparse, stats
 
 torch = pytest.importorskip("torch")
 
 import tilegrn as grn  # noqa: E402
 from tests.tl._ready import TINY, ready  # noqa: E402
-from tilegrn._metrics import normalised_log1p  # noqa: E402
-from tilegrn.errors import MissingStepError  # noqa: E402
 from tilegrn.model.grn_model import GRNModel  # noqa: E402
-from tilegrn.tl._calibrate import calibrate, factor_of_sums, spread_sums  # noqa: E402
+from tilegrn.tl._calibrate import calibrate  # noqa: E402
 from tilegrn.tl._inputs import cell_data  # noqa: E402
 from tilegrn.tl._source import read_source  # noqa: E402
 
@@ -44,19 +44,62 @@ def with_factor(model, factor):
     )
 
 
-def test_the_factor_is_that_of_validation_cells_and_genes_that_are_no_tfs(trained):
+def made(understates, *, seed=0, n_cells=500, n_genes=60, level=1.0):
+    """Six networks around a mean, and counts of rates that differ from it by ``understates`` times their spread.
+
+    The first gene is a TF, whose counts say something else.
+    """
+    rng = np.random.default_rng(seed)
+    centre = rng.normal(level, 1.0, n_genes) + rng.normal(0, 0.4, (n_cells, n_genes))
+    size = np.exp(rng.normal(0, 0.4, n_cells))
+    spread = rng.uniform(0.02, 0.12, (n_cells, n_genes))  # of each pair, so that there is something to know
+    own = rng.normal(size=(6, n_cells, n_genes))
+    own = (own - own.mean(0)) / own.std(0)
+    sd = understates * spread
+    rate = np.exp(centre + sd * rng.normal(size=sd.shape) - sd**2 / 2)  # predictions are right on average
+    rate[:, 0] *= 50
+    counts = sparse.csr_matrix(rng.poisson(rate * size[:, None]))
+    rates = np.exp(centre + spread * own)
+    model = SimpleNamespace(
+        vocabulary=SimpleNamespace(genes=np.arange(n_genes)),
+        preparation=SimpleNamespace(tf_target=np.array([0, -1])),
+        networks=[None] * 6,
+        iter_rates=lambda _: ((part, rates[:, part], None) for part in np.array_split(np.arange(n_cells), 3)),
+    )
+    return model, SimpleNamespace(counts=counts, size_factor=size), rates
+
+
+@pytest.mark.parametrize(("understates", "level"), [(1.0, 1.0), (3.0, 1.0), (3.0, -1.0)])
+def test_the_factor_is_what_the_spread_understates_by(understates, level):
+    """On the log scale rare counts show less of the error; without its share the last would come out near half."""
+    model, val, _ = made(understates, level=level, n_cells=2000)
+    assert calibrate(model, val)["spread_factor"] == pytest.approx(understates, rel=0.2)
+
+
+def test_the_factor_equals_a_loop_with_scipy():
+    model, val, rates = made(2.0, n_cells=9, n_genes=4)
+    k = np.arange(2000)
+    above = below = 0.0
+    for c in range(9):
+        value = np.log1p(k / val.size_factor[c])
+        for g in range(1, 4):
+            each = [stats.poisson.pmf(k, r * val.size_factor[c]) @ value for r in rates[:, c, g]]
+            mean = rates[:, c, g].mean() * val.size_factor[c]
+            p = [stats.poisson.pmf(k - shift, mean) for shift in (0, 1, 2)]
+            square = (value - p[0] @ value) ** 2
+            variance = p[0] @ square
+            bend = p[2] @ square - 2 * p[1] @ square + p[0] @ square
+            shown = np.var(each) * 0.5 * bend / (p[1] @ value - p[0] @ value) ** 2
+            weight = shown / (variance**2 * (2 + 1 / mean))
+            above += weight * ((np.log1p(val.counts[c, g] / val.size_factor[c]) - np.mean(each)) ** 2 - variance)
+            below += weight * shown
+    assert calibrate(model, val)["spread_factor"] == pytest.approx(np.sqrt(max(above / below, 0.0)), rel=1e-3)
+
+
+def test_the_factor_is_fitted_on_validation_cells(trained):
     mdata, model = trained
-    data = cells(mdata, model, "val")
-    rates = np.empty((2, data.n_cells, 40), dtype=np.float32)
-    for rows, part, _ in model.iter_rates(data):
-        rates[:, rows] = part
-    plain = ~mdata["rna"].var.loc[list(model.vocabulary.genes), "is_tf"].to_numpy()
-    logged = normalised_log1p(data.counts, data.size_factor).toarray()
-    want = factor_of_sums(*spread_sums(logged[:, plain], rates[:, :, plain], data.size_factor))
-    got = [model.record[f"spread_factor{end}"] for end in ("", "_low", "_high")]
-    np.testing.assert_allclose(got, want, rtol=1e-5)
-    assert mdata.uns["tilegrn"]["train"]["spread_factor"] == got[0]
-    np.testing.assert_allclose(list(calibrate(model, data, batch_size=3).values()), got, rtol=1e-3)
+    factor = calibrate(model, cells(mdata, model, "val"))["spread_factor"]
+    assert model.record["spread_factor"] == mdata.uns["tilegrn"]["train"]["spread_factor"] == factor
 
 
 def test_predict_multiplies_the_spread_and_says_so(trained):
@@ -96,26 +139,8 @@ def test_without_validation_cells_or_other_networks_nothing_is_calibrated(traine
     assert model.spread_factor is None
     grn.tl.predict(mdata, model)
     assert not mdata.uns["tilegrn"]["predict"]["calibrated"]
-    with pytest.warns(UserWarning, match="not calibrated"):
-        grn.tl.reliability(mdata, n_bins=3, n_bootstrap=10)
     _, several = trained
     one = GRNModel(several.vocabulary, several.config, several.preparation, several.networks[:1], {})
     assert calibrate(one, cells(mdata, several, "test")) == {}
     grn.tl.predict(mdata, one)
     assert "predicted_sd" not in mdata["rna"].layers, "that of the model before would pass for this one's"
-    with pytest.raises(MissingStepError, match=r"n_models=5"):
-        grn.tl.reliability(mdata)
-
-
-def test_from_training_to_the_table(trained, tmp_path):
-    mdata, model = trained
-    grn.tl.predict(mdata, with_factor(model, 1.5))
-    result = grn.tl.reliability(mdata, n_bins=4, n_bootstrap=50)
-    n_test = int((mdata.obs["split"] == "test").sum())
-    assert result.table["n_pairs"].sum() == n_test * int((~mdata["rna"].var["is_tf"]).sum())
-    assert result.parameters["n_networks"] == 2
-    assert result.parameters["spread_factor"] == 1.5
-    grn.io.write_h5mu(tmp_path / "x.h5mu", mdata)
-    back = grn.io.read_h5mu(tmp_path / "x.h5mu")
-    again = grn.tl.reliability(back, n_bins=4, n_bootstrap=50)
-    np.testing.assert_allclose(again.table, result.table, rtol=1e-6)

@@ -7,8 +7,7 @@ from tilegrn.pl._knockout import knockout, knockout_embedding
 from tilegrn.pl._locus import locus
 from tilegrn.pl._motifs import motif_hits, motif_logo
 from tilegrn.pl._network import network
-from tilegrn.pl._predicted import predicted_vs_observed
-from tilegrn.pl._reliability import reliability
+from tilegrn.pl._predicted import predicted_vs_observed, reliability
 from tilegrn.pl._scorecard import scorecard
 from tilegrn.pl._stability import stability
 from tilegrn.pl._training import training

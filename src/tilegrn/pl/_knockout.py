@@ -23,7 +23,6 @@ def knockout(
     table: pd.DataFrame,
     *,
     group: str = "all",
-    threshold: float | None = None,
     n_labels: int = 12,
     ax: Axes | None = None,
 ) -> Axes:
@@ -38,8 +37,6 @@ def knockout(
         From :func:`tilegrn.tl.knockout`.
     group
         Group of cells.
-    threshold
-        Genes that change by at least this much (log2 fold) are coloured; by default the 95th percentile.
     n_labels
         Genes named.
     ax
@@ -47,7 +44,7 @@ def knockout(
 
     Returns
     -------
-    The Axes; point sizes follow the rate before.
+    The Axes; point sizes follow the rate before, the 5 % of genes that change most are coloured.
 
     Raises
     ------
@@ -60,7 +57,7 @@ def knockout(
         raise InputError(msg)
     part = one_group(table, group)
     x, y = part["log2_fold_change"].to_numpy(dtype=float), part["share"].to_numpy(dtype=float)
-    cut = float(np.quantile(np.abs(x), 0.95)) if threshold is None else threshold
+    cut = float(np.quantile(np.abs(x), 0.95))
     colour = np.where(np.abs(x) < cut, GREY, np.where(x < 0, ACCENT, MODEL))
     rate = part["mean_rate"].to_numpy(dtype=float)
     size = 4 + 30 * np.sqrt(rate / max(float(rate.max()), 1e-12))

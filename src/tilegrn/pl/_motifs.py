@@ -13,6 +13,7 @@ from tilegrn import _keys as K
 from tilegrn.errors import InputError
 from tilegrn.io._peaks import parse_peaks
 from tilegrn.pl._style import axes, tidy
+from tilegrn.pl._tss import draw_tss, tss_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,7 +169,11 @@ def motif_hits(
 
     ax = axes(ax, size=(9.0, 1.6 + 0.32 * (len(shown) + 3)))
     rows = ["TSS", "windows", "peaks", *labels]
-    _draw_tss(ax, mdata, chrom, start, end, gene, y=0)
+    if _store.has_record(mdata, K.REC_TSS):
+        tss = tss_table(mdata)
+        draw_tss(ax, tss[tss["chrom"] == chrom], gene, (start, end), foot=0.35, head=-0.15, text=-0.45)
+        for pos in tss.loc[(tss["gene"] == gene) & (tss["chrom"] == chrom), "pos"]:
+            ax.axvline(pos, color="black", linewidth=0.7, linestyle=":", zorder=0)
     _draw_windows(ax, mdata, peaks.index.to_numpy(), atac, (chrom, start, end), y=1)
     for left, right in zip(peaks["start"], peaks["end"], strict=True):
         _box(ax, left, right, 2, color="#555555", height=0.5)
@@ -224,7 +229,7 @@ def _region(
         if gene is None:
             msg = "Name a region ('chr1:3000-60000') or a gene."
             raise InputError(msg)
-        tss = _tss(mdata)
+        tss = tss_table(mdata)
         mine = tss[tss["gene"] == gene]
         if mine.empty:
             msg = f"Gene '{gene}' has no TSS in the TSS table of grn.pp.tss_distance; genes are spelt as in var_names."
@@ -234,11 +239,6 @@ def _region(
     name = region if isinstance(region, str) else f"{region[0]}:{region[1]}-{region[2]}"
     chrom, start, end = parse_peaks([name])
     return str(chrom[0]), int(start[0]), int(end[0])
-
-
-def _tss(mdata: MuData) -> pd.DataFrame:
-    record = _store.get_record(mdata, K.REC_TSS)
-    return pd.DataFrame({key: np.asarray(record[key]) for key in ("gene", "chrom", "pos", "strand")})
 
 
 def _hits_in(
@@ -280,33 +280,6 @@ def _labels(names: list[str]) -> list[str]:
     twice = {s for s in short if short.count(s) > 1}
     source = [_short(n.split("/")[1])[:24] if "/" in n else n for n in names]
     return [f"{s} ({e})" if s in twice else s for s, e in zip(short, source, strict=True)]
-
-
-def _draw_tss(ax: Axes, mdata: MuData, chrom: str, start: int, end: int, gene: str | None, *, y: float) -> None:
-    """Draw arrows in the direction of transcription, named where there is room."""
-    if gene is None and not _store.has_record(mdata, K.REC_TSS):
-        return
-    tss = _tss(mdata)
-    tss = tss[(tss["chrom"] == chrom) & (tss["pos"] >= start) & (tss["pos"] < end)].sort_values("pos")
-    span = end - start
-    tss = pd.concat([tss[tss["gene"] == gene], tss[tss["gene"] != gene]])  # the asked gene's name has precedence
-    named: list[float] = []
-    for name, pos, strand in zip(tss["gene"], tss["pos"], tss["strand"], strict=True):
-        color = "#c03030" if name == gene else "#222222"
-        way = {"+": 1, "-": -1}.get(str(strand), 0)
-        ax.vlines(pos, y + 0.35, y - 0.15, color=color, linewidth=1.4)
-        if way:
-            ax.annotate(
-                "",
-                xy=(pos + way * 0.02 * span, y - 0.15),
-                xytext=(pos, y - 0.15),
-                arrowprops={"arrowstyle": "-|>", "color": color, "lw": 1.2, "shrinkA": 0, "shrinkB": 0},
-            )
-        if name == gene:
-            ax.axvline(pos, color=color, linewidth=0.7, linestyle=":", zorder=0)
-        if all(abs(pos - other) > 0.09 * span for other in named):
-            ax.text(pos, y - 0.3, str(name), ha="center", va="bottom", fontsize="small", color=color, style="italic")
-            named.append(float(pos))
 
 
 def _draw_windows(

@@ -1,4 +1,4 @@
-"""Predicted against observed expression of chosen genes."""
+"""Predicted against observed expression of chosen genes, and expected against observed error."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from tilegrn import _check, _metrics, _store
 from tilegrn import _keys as K
+from tilegrn._poisson import excess_share, implied_mean, variance_log1p
 from tilegrn.errors import InputError, MissingStepError
 from tilegrn.pl import _style
 
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
 
-__all__ = ["predicted_vs_observed"]
+__all__ = ["predicted_vs_observed", "reliability"]
 
 _CUTS: Final = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 """Shares of the cells, ordered by prediction, between which means are drawn."""
 _MIN_CELLS: Final = 8
+_PAIRS: Final = 1 << 20
+"""About the most gene-cell pairs that :func:`reliability` reads."""
 
 
 def _cells(mdata: MuData, adata: Any, split: str, cells: str | None) -> NDArray[np.intp]:
@@ -38,6 +41,22 @@ def _cells(mdata: MuData, adata: Any, split: str, cells: str | None) -> NDArray[
         msg = f"mdata.obs['{split}'] marks no cell as '{cells}'."
         raise InputError(msg)
     return rows
+
+
+def _observed(
+    mdata: MuData, adata: Any, rna: str, layer: str | None, predicted: str, split: str, cells: str | None
+) -> tuple[NDArray[np.intp], NDArray[np.float64], sparse.csr_matrix]:
+    """Cells to draw that have RNA, their size factors, and log1p(counts / size factor) of all genes."""
+    if predicted not in adata.layers:
+        msg = f"{rna}.layers['{predicted}'] is missing. Run {_store.CALLS[K.REC_PREDICT]} first."
+        raise MissingStepError(msg)
+    rows = _cells(mdata, adata, split, cells)
+    counts = _check.counts(adata, rna, layer, integer=False, warn_empty=False)
+    depth = np.asarray(counts.sum(axis=1)).ravel()
+    record = _store.get_record(mdata, K.REC_PREDICT) if _store.has_record(mdata, K.REC_PREDICT) else {}
+    sf = depth / float(record.get("median_depth", np.median(depth[depth > 0])))
+    rows = rows[sf[rows] > 0]
+    return rows, sf[rows], _metrics.normalised_log1p(counts[rows], sf[rows])
 
 
 def _best(observed: sparse.csr_matrix, predicted: NDArray[np.float32], n: int) -> NDArray[np.intp]:
@@ -122,16 +141,7 @@ def predicted_vs_observed(
         If a gene is unknown or not predicted, or ``ax`` is given for several genes.
     """
     adata = _check.modality(mdata, rna)
-    if predicted not in adata.layers:
-        msg = f"{rna}.layers['{predicted}'] is missing. Run {_store.CALLS[K.REC_PREDICT]} first."
-        raise MissingStepError(msg)
-    rows = _cells(mdata, adata, split, cells)
-    counts = _check.counts(adata, rna, layer, integer=False, warn_empty=False)
-    depth = np.asarray(counts.sum(axis=1)).ravel()
-    record = _store.get_record(mdata, K.REC_PREDICT) if _store.has_record(mdata, K.REC_PREDICT) else {}
-    sf = depth / float(record.get("median_depth", np.median(depth[depth > 0])))
-    rows = rows[sf[rows] > 0]
-    observed = _metrics.normalised_log1p(counts[rows], sf[rows])
+    rows, _, observed = _observed(mdata, adata, rna, layer, predicted, split, cells)
     values = np.asarray(adata.layers[predicted][rows], dtype=np.float32)
     if genes is None:
         columns = _best(observed, values, 1 if ax is not None else n_genes)
@@ -159,3 +169,88 @@ def predicted_vs_observed(
         return panels[0]
     panels[0].figure.supxlabel(f"unit: {_style.LOG_UNIT}", fontsize="small", color="#5a6069")
     return np.array(panels, dtype=object)
+
+
+def reliability(
+    mdata: MuData,
+    *,
+    rna: str = "rna",
+    layer: str | None = None,
+    predicted: str = K.PREDICTED,
+    split: str = K.SPLIT,
+    cells: str | None = K.TEST,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw observed against expected RMS error, a point for each tenth of the gene-cell pairs, by predicted spread.
+
+    Where the points lie on the diagonal, counting noise and spread together tell the size of the error. The open points
+    leave out the spread: how far they lie from the diagonal is the error of the predictions themselves. Genes that are
+    TFs are left out, as in the fit of the spread's factor.
+
+    Parameters
+    ----------
+    mdata
+        Multiome data with predictions of a model of several networks.
+    rna
+        Name of the modality.
+    layer
+        Layer of the counts; X when None.
+    predicted
+        Layer of the predictions; their spread is in ``<predicted>_sd``.
+    split, cells
+        Column of ``mdata.obs`` and the part to judge (``"test"``); all cells with ``cells=None``.
+    ax
+        Axes to draw into.
+
+    Returns
+    -------
+    Axes.
+
+    Raises
+    ------
+    MissingStepError
+        Without predictions, their spread, or a split.
+    InputError
+        If there is no cell or gene to judge.
+    """
+    adata = _check.modality(mdata, rna)
+    rows, size, observed = _observed(mdata, adata, rna, layer, predicted, split, cells)
+    if f"{predicted}_sd" not in adata.layers:
+        msg = (
+            f"{rna}.layers['{predicted}_sd'] is missing: a model of one network has no spread. Run "
+            f"grn.tl.train(mdata, n_models=5), then {_store.CALLS[K.REC_PREDICT]}."
+        )
+        raise MissingStepError(msg)
+    values, spread = (np.asarray(adata.layers[k][rows]) for k in (predicted, f"{predicted}_sd"))
+    usable = np.isfinite(values).all(axis=0)
+    if K.IS_TF in adata.var:
+        usable &= ~adata.var[K.IS_TF].to_numpy(dtype=bool)
+    genes = _check.by_name(adata.var_names)
+    genes = genes[usable[genes]]
+    if not genes.size * rows.size:
+        msg = f"No cell with RNA, or no gene that is no TF and predicted, to judge ({len(rows)} cells)."
+        raise InputError(msg)
+    genes = genes[:: -(-genes.size * rows.size // _PAIRS)]
+    values = values[:, genes]
+    rate = implied_mean(values, size) / size[:, None]
+    noise = variance_log1p(rate, size)
+    expected = noise + excess_share(rate, size) * spread[:, genes].astype(np.float64) ** 2
+    squared = (observed[:, genes].toarray() - values) ** 2
+    tenths = np.array_split(np.argsort(spread[:, genes], axis=None, kind="stable"), 10)
+    alone, x, y = (
+        np.sqrt([max(float(v.ravel()[t].mean()), 0.0) for t in tenths if len(t)]) for v in (noise, expected, squared)
+    )
+    calibrated = _store.has_record(mdata, K.REC_PREDICT) and _store.get_record(mdata, K.REC_PREDICT).get("calibrated")
+    panel = _style.axes(ax, size=(4.6, 4.2))
+    ends = [min(map(np.min, (alone, x, y))), max(map(np.max, (alone, x, y)))]
+    panel.plot(ends, ends, color=_style.GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    panel.plot(alone, y, "o", color=_style.BASELINE, markerfacecolor="white", label="counting noise alone")
+    kind = "calibrated" if calibrated else "uncalibrated"
+    panel.plot(x, y, "o", color=_style.MODEL, label=f"counting noise and {kind} spread")
+    panel.set_aspect("equal")
+    panel.set_xlabel("expected RMS error")
+    panel.set_ylabel("observed RMS error")
+    panel.set_title(f"unit: {_style.LOG_UNIT}", fontsize="small", loc="left", color="#5a6069")
+    panel.legend(frameon=False, fontsize="small")
+    _style.tidy(panel)
+    return panel

@@ -104,7 +104,6 @@ def scorecard(
     mdata: MuData | Scorecard,
     *,
     kind: str | None = None,
-    key: str = K.REC_SCORECARD,
     ax: Axes | None = None,
 ) -> Axes | NDArray[np.object_]:
     """Draw how the model compares with the baselines on held-out cells.
@@ -117,8 +116,6 @@ def scorecard(
         ``"means"``: mean correlation of each method, with the 95 % interval of the model's lead over it (the thick bar;
         where it does not reach the model's line, the lead is beyond chance). ``"genes"``: each gene's correlation,
         model against the best baseline. None draws both, or the means alone when ``ax`` is given.
-    key
-        Record of ``mdata.uns["tilegrn"]`` to read.
     ax
         Axes to draw into.
 
@@ -135,7 +132,9 @@ def scorecard(
     """
     from tilegrn.tl._scorecard import Scorecard
 
-    card: Any = mdata if isinstance(mdata, Scorecard) else Scorecard.from_record(_store.get_record(mdata, key))
+    card: Any = (
+        mdata if isinstance(mdata, Scorecard) else Scorecard.from_record(_store.get_record(mdata, K.REC_SCORECARD))
+    )
     if kind not in (None, "means", "genes"):
         msg = f"kind='{kind}' must be 'means' or 'genes'."
         raise InputError(msg)

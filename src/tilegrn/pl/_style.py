@@ -32,15 +32,13 @@ def axes(ax: Axes | None, *, size: tuple[float, float] = (4.8, 3.6)) -> Axes:
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
-def grid(n: int, *, width: float = 2.9, height: float = 2.7, columns: int = 3) -> list[Axes]:
-    """Return ``n`` axes of a new figure, at most ``columns`` in a row."""
+def grid(n: int) -> list[Axes]:
+    """Return ``n`` axes of a new figure, at most three in a row."""
     import matplotlib.pyplot as plt
 
-    across = min(n, columns)
+    across = min(n, 3)
     down = -(-n // across)
-    figure, array = plt.subplots(
-        down, across, figsize=(width * across, height * down), layout="constrained", squeeze=False
-    )
+    figure, array = plt.subplots(down, across, figsize=(2.9 * across, 2.7 * down), layout="constrained", squeeze=False)
     every = list(array.ravel())
     for spare in every[n:]:
         figure.delaxes(spare)

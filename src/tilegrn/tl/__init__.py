@@ -12,10 +12,9 @@ from tilegrn.tl._network import NetworkScore, evaluate_network
 from tilegrn.tl._pair_weights import PairWeights
 from tilegrn.tl._pairs import score_pairs
 from tilegrn.tl._perturb import knockout
-from tilegrn.tl._potential import Potentials, potentials
+from tilegrn.tl._potential import Potentials, Tensor, potentials
 from tilegrn.tl._predict import predict
 from tilegrn.tl._regulons import regulons
-from tilegrn.tl._reliability import Reliability, reliability
 from tilegrn.tl._scorecard import Scorecard
 from tilegrn.tl._train import train
 
@@ -25,8 +24,8 @@ __all__ = [
     "NetworkScore",
     "PairWeights",
     "Potentials",
-    "Reliability",
     "Scorecard",
+    "Tensor",
     "compatibility",
     "edges",
     "evaluate_network",
@@ -36,7 +35,6 @@ __all__ = [
     "potentials",
     "predict",
     "regulons",
-    "reliability",
     "score_pairs",
     "scorecard",
     "train",

@@ -79,9 +79,9 @@ class Part:
         return out
 
 
-def fit_mean(inputs: BaselineInputs, *, seed: int = 0, n_models: int = 1) -> Fitted:
+def fit_mean(inputs: BaselineInputs, *, seed: int = 0) -> Fitted:
     """Predict each gene's mean of log1p(counts / size factor) over the training cells."""
-    del seed, n_models
+    del seed
     mean = np.asarray(inputs.logged[inputs.train].mean(axis=0)).ravel()
     coef = np.zeros((1, inputs.n_genes), np.float32)
     return Fitted((Part((np.zeros((len(inputs.test), 1), np.float32),), coef, mean),), 0.0, inputs.unit)
@@ -192,12 +192,11 @@ _COMPONENTS = (12, 20, 30, 50)
 """Numbers of ATAC components among which the plain ridge on them chooses."""
 
 
-def fit_lsi(inputs: BaselineInputs, *, seed: int = 0, n_models: int = 1) -> Fitted:
+def fit_lsi(inputs: BaselineInputs, *, seed: int = 0) -> Fitted:
     """Ridge regression on the leading ATAC components and depths alone, their number chosen on the validation cells.
 
     In deep data the components tell the state of a cell, and little can be had beyond it.
     """
-    del n_models
     widest = inputs.context.shape[1] - 2
     tried = {
         k: _linear(inputs, np.delete(inputs.context, np.s_[k:widest], axis=1), own=False, ranks=None, seed=seed)
@@ -225,13 +224,12 @@ def _poisson_on_depth(inputs: BaselineInputs, cells: Index, genes: Index, penalt
     return coef
 
 
-def fit_depth(inputs: BaselineInputs, *, seed: int = 0, n_models: int = 1) -> Fitted:
+def fit_depth(inputs: BaselineInputs, *, seed: int = 0) -> Fitted:
     """Poisson regression on log size factor and log ATAC depth alone: what library size explains.
 
     A rate that does not depend on the cell at all is part of it: its expected log1p(count / size factor) still bends
     with the size factor.
     """
-    del n_models
     start = time.perf_counter()
     fit_on, choose_on = inputs.tuning_cells(seed)
     judged = judged_genes(inputs, choose_on)
@@ -261,15 +259,13 @@ def fit_depth(inputs: BaselineInputs, *, seed: int = 0, n_models: int = 1) -> Fi
     return Fitted((part,), time.perf_counter() - start, inputs.unit, chosen)
 
 
-def fit_ridge(inputs: BaselineInputs, *, seed: int = 0, n_models: int = 1) -> Fitted:
+def fit_ridge(inputs: BaselineInputs, *, seed: int = 0) -> Fitted:
     """Ridge on TFs, ATAC components and depths; one penalty for all genes."""
-    del n_models
     return _linear(inputs, np.hstack([inputs.tf, inputs.context]), own=True, ranks=None, seed=seed)
 
 
-def fit_low_rank(inputs: BaselineInputs, *, seed: int = 0, n_models: int = 1) -> Fitted:
+def fit_low_rank(inputs: BaselineInputs, *, seed: int = 0) -> Fitted:
     """Ridge whose fitted values are cut to their leading axes over genes; penalty and rank chosen together."""
-    del n_models
     x = np.hstack([inputs.tf, inputs.context])
     return _linear(inputs, x, own=True, ranks=(2, 4, 6, 8, 12, 16, 24, 32, 48), seed=seed)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import linalg, sparse
-from scipy.stats import binom
+from scipy.stats import binom, gamma, poisson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,28 +22,46 @@ MOST_STRETCH = 3.0
 """Largest factor by which effects are stretched."""
 _LARGE = 60
 _BLOCK = 1 << 20
+_NODES = 40
 LEAST = 0.01
 """Support below this share of the average is taken as this much: no pair is ruled out for good."""
 
 
 @dataclass(frozen=True, eq=False)
 class DirectEffects:
-    """Relative change of genes per standard deviation of TFs' log1p expression.
+    """Relative change of genes per standard deviation of TFs' expression, counting noise set apart.
 
     Attributes
     ----------
     effect
         TFs x genes, float32: change of the rate over the gene's mean rate.
     scale
-        Standard deviation of log1p(count / size factor) per TF; infinite where a TF does not vary.
+        Standard deviation per TF of its expression, as log1p(count / size factor) measures it, without the noise of
+        counting; infinite where a TF does not vary.
+    mean
+        Mean of log1p(count / size factor) per TF.
+    reliability
+        Per TF, the share of the variance of log1p(count / size factor) that is no noise of counting.
     """
 
     effect: NDArray[np.float32]
     scale: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    reliability: NDArray[np.float64]
 
-    def change(self, tfs: NDArray[np.int64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the factor on rates, cells x genes, when log1p levels of some TFs shift (cells x these TFs)."""
-        return np.clip(1.0 + (shift / self.scale[tfs]) @ self.effect[tfs], 0.05, 20.0)
+    def change(
+        self, tfs: NDArray[np.int64], measured: NDArray[np.float64], new: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the factor on rates, cells x genes, when some TFs come to new levels.
+
+        Parameters
+        ----------
+        measured, new
+            Cells x these TFs, log1p(count / size factor). The level a cell had is taken to be what its count says in
+            view of its noise: the mean over cells, plus the reliable share of what it differs by.
+        """
+        level = self.mean[tfs] + self.reliability[tfs] * (measured - self.mean[tfs])
+        return np.clip(1.0 + ((new - level) / self.scale[tfs]) @ self.effect[tfs], 0.05, 20.0)
 
 
 def fit_direct_effects(
@@ -71,7 +89,7 @@ def fit_direct_effects(
     Counts of a TF measure its expression with Poisson noise, which flattens every slope fitted to them. The variance of
     the expression itself is estimated by splitting counts (what two random halves of a cell's counts share, in
     expectation), and takes the place of the measured variance on the diagonal of the TFs' covariance (regression
-    with errors in variables, Fuller 1987).
+    with errors in variables, Fuller 1987). Effects and shrinkage are per standard deviation of that expression.
 
     Empirical Bayes: the effect of TF t on gene g has prior mean :math:`b_t S_{tg}` and precision proportional to
     :math:`1 / S_{tg}`, S over its mean. :math:`b_t`, positive for an activator and negative for a repressor, is fitted
@@ -89,10 +107,12 @@ def fit_direct_effects(
     center = np.asarray(level.mean(axis=0)).ravel()
     square = np.asarray(level.multiply(level).mean(axis=0)).ravel()
     sd = np.sqrt(np.maximum(square - center**2, 0.0))
-    sd = np.where(sd > 1e-9, sd, np.inf)
+    varies = sd > 1e-9
+    sd = np.where(varies, sd, 1.0)
+    reliability = np.where(varies, np.clip(shared_variance(counts, size, tfs) / sd**2, LEAST_SHARED, 1.0), 1.0)
+    sd = np.where(varies, sd * np.sqrt(reliability), np.inf)
     gram = (np.asarray((level.T @ level).toarray()) / n - np.outer(center, center)) / np.outer(sd, sd)
-    shared = shared_variance(counts, size, tfs) / sd**2
-    gram[np.arange(k), np.arange(k)] = np.where(np.isfinite(sd), np.clip(shared, LEAST_SHARED, 1.0), 1.0)
+    gram[np.arange(k), np.arange(k)] = 1.0
     cross = (np.asarray((level.T @ rate).toarray()) / n - np.outer(center, mean)) / sd[:, None] / mean
     plain = np.linalg.solve(gram + max(k / n, 0.01) * np.eye(k), cross)
     weight = support / max(float(support[support > 0].mean()) if (support > 0).any() else 1.0, 1e-30)
@@ -119,16 +139,18 @@ def fit_direct_effects(
     size_of = float(((gram @ made) * made).sum())
     if size_of > 0:
         out *= np.float32(np.clip((cross[:, share] * made).sum() / size_of, 1.0, MOST_STRETCH))
-    return DirectEffects(out, sd)
+    return DirectEffects(out, sd, center, reliability)
 
 
 def shared_variance(
     counts: sparse.csr_matrix, size: NDArray[np.float64], columns: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the covariance over cells of log1p(2 A / size) and log1p(2 B / size), per column.
+    """Return the variance over cells, per column, of what log1p(count / size) is expected to be given its Poisson rate.
 
-    A and B are the halves of a count split at random, one by one; the expectation over the splits is exact. A Poisson
-    count's halves are independent given its rate, so that only what the rate varies remains.
+    Halves A and B of a count split at random, one by one, are independent given its rate: over cells, log1p(2 A / size)
+    and log1p(2 B / size) share the variance of what the rate makes of halves (the expectation over the splits is
+    exact). What it makes of whole counts varies a little more, by a factor taken from Gamma-distributed rates with
+    the column's mean and variance.
     """
     part = sparse.csr_matrix(counts)[:, columns].tocoo()
     n = counts.shape[0]
@@ -149,4 +171,21 @@ def shared_variance(
             both[rows] = (level * level[:, ::-1]) @ weight
     mean = np.bincount(part.col, weights=half, minlength=len(columns)) / n
     product = np.bincount(part.col, weights=both, minlength=len(columns)) / n
-    return np.asarray(product - mean**2)
+    scaled = sparse.csc_matrix((part.data / cell_size, (part.row, part.col)), shape=part.shape)
+    rate = np.asarray(scaled.sum(axis=0)).ravel() / n
+    noise = np.bincount(part.col, weights=part.data / cell_size**2, minlength=len(columns)) / n
+    spread = np.asarray(scaled.multiply(scaled).sum(axis=0)).ravel() / n - rate**2 - noise
+    return np.asarray((product - mean**2) * _whole_over_half(rate, np.maximum(spread, 0.01 * rate**2)))
+
+
+def _whole_over_half(rate: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variance of E log1p(N) over that of E log1p(2 A), for counts N and their halves A, of Gamma-distributed rates."""
+    out = np.ones(len(rate))
+    count = np.arange(4 * _LARGE)
+    at = (np.arange(_NODES) + 0.5) / _NODES
+    for i in np.flatnonzero((rate > 0) & (rate < _LARGE)):
+        level = gamma.ppf(at, rate[i] ** 2 / spread[i], scale=spread[i] / rate[i])[:, None]
+        whole = poisson.pmf(count, level) @ np.log1p(count)
+        half = poisson.pmf(count, level / 2) @ np.log1p(2.0 * count)
+        out[i] = whole.var() / max(half.var(), 1e-30)
+    return out

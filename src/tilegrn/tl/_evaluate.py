@@ -49,6 +49,7 @@ BASELINES: Final = (
 USUAL: Final = ("mean", "depth", "lsi", "ridge", "low_rank", "mlp", "deepset_teacher")
 """Those fitted by default, and LightGBM where it is installed."""
 _DEPTH_SHARE: Final = 0.8
+_MIN_POSITIVE: Final = 5
 _MIN_IDENTICAL: Final = 10
 
 
@@ -59,10 +60,11 @@ def _fit_baseline(name: str, inputs: BaselineInputs, seed: int, n_models: int) -
         "lsi": B.fit_lsi,
         "ridge": B.fit_ridge,
         "low_rank": B.fit_low_rank,
-        "lightgbm": B.fit_lightgbm,
     }
     if name in plain:
-        return plain[name](inputs, seed=seed, n_models=n_models)
+        return plain[name](inputs, seed=seed)
+    if name == "lightgbm":
+        return B.fit_lightgbm(inputs, seed=seed, n_models=n_models)
     from tilegrn.tl import _baseline_nets as nets
 
     kind, _, teacher = name.partition("_")
@@ -172,19 +174,17 @@ def scorecard(
     baselines: Sequence[str] | None = None,
     groupby: str | None = None,
     min_group_cells: int = 200,
-    min_positive: int = 5,
     metacell_size: int = 50,
     n_models: int | None = None,
     n_bootstrap: int = 1000,
     resample: str = "cells",
     seed: int = 0,
-    key_added: str = K.REC_SCORECARD,
 ) -> Scorecard:
     """Judge the predicted layer on held-out cells, beside baselines fitted here on the training cells.
 
     Correlations are per gene across cells, because over cells and genes together the gene means decide. All methods are
-    judged on the same cells and genes: genes that the model predicts and that at least ``min_positive`` of the judged
-    cells express. A correlation that does not exist (constant prediction) counts as 0.
+    judged on the same cells and genes: genes that the model predicts and that at least five of the judged cells
+    express. A correlation that does not exist (constant prediction) counts as 0.
 
     Parameters
     ----------
@@ -212,8 +212,6 @@ def scorecard(
         Column of ``obs`` (cell type) within whose groups to correlate as well.
     min_group_cells
         Smallest group of judged cells used by ``groupby``.
-    min_positive
-        A gene counts when at least so many judged cells express it.
     metacell_size
         Judged cells per metacell; these are grouped by their ATAC alone, so that RNA noise does not choose them.
     n_models
@@ -226,13 +224,11 @@ def scorecard(
         are held out, compare them.
     seed
         Of the baselines and the resampling.
-    key_added
-        Record of ``mdata.uns["tilegrn"]`` to write.
 
     Returns
     -------
     A :class:`Scorecard`: ``table``, ``per_gene``, ``per_group``, ``sentence``, ``to_csv``. The same is kept in
-    ``mdata.uns["tilegrn"][key_added]``, where :func:`tilegrn.pl.scorecard` finds it.
+    ``mdata.uns["tilegrn"]["scorecard"]``, where :func:`tilegrn.pl.scorecard` finds it.
 
     Raises
     ------
@@ -287,10 +283,10 @@ def scorecard(
     layer_values = _dense(adata.layers[predicted], by_cell[judged], f"{rna}.layers['{predicted}']")[:, by_gene]
     groups = _groups(mdata, groupby, rna, atac, names, judged, min_group_cells)
     n_positive = np.asarray((counts[judged] > 0).sum(axis=0)).ravel()
-    genes = np.flatnonzero((n_positive >= min_positive) & ~np.isnan(layer_values[0]))
+    genes = np.flatnonzero((n_positive >= _MIN_POSITIVE) & ~np.isnan(layer_values[0]))
     is_tf = adata.var[K.IS_TF].to_numpy(dtype=bool)[by_gene]
     if not (~is_tf[genes]).any():
-        msg = f"No predicted non-TF gene is expressed in at least {min_positive} of the {len(judged)} judged cells."
+        msg = f"No predicted non-TF gene is expressed in at least {_MIN_POSITIVE} of the {len(judged)} judged cells."
         raise InputError(msg)
     _warn_leaks(counts, access, np.concatenate([train, val]), judged, names, split)
 
@@ -319,7 +315,7 @@ def scorecard(
         train_rate=inputs.mean_rate,
         groups=groups,
         metacells=M.balanced_groups(inputs.context[judged, :-2], metacell_size),
-        min_positive=min_positive,
+        min_positive=_MIN_POSITIVE,
     )
 
     def from_layer(columns: Index) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -356,7 +352,7 @@ def scorecard(
             "n_genes": n_plain,
             "n_tfs": int(is_tf[genes].sum()),
             "n_unpredictable": int(np.isnan(layer_values[0]).sum()),
-            "min_positive": min_positive,
+            "min_positive": _MIN_POSITIVE,
             "n_models": n_models,
             "n_bootstrap": n_bootstrap,
             "resample": resample,
@@ -364,7 +360,7 @@ def scorecard(
             **{f"{name}_{k}": v for name, f in fitted.items() for k, v in f.chosen.items()},
         },
     )
-    _store.put_record(mdata, key_added, card.to_record())
+    _store.put_record(mdata, K.REC_SCORECARD, card.to_record())
     logger.info(card.sentence)
     _warn_depth(table)
     return card

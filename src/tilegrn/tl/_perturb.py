@@ -176,9 +176,9 @@ def _direct(
     openness = np.asarray(data.windows.mean(axis=0), dtype=np.float64).ravel()
     effects = fit_direct_effects(source.counts, size, tfs, genes, support.tf_gene(openness))
     which = np.array(list(levels), dtype=np.int64)
-    counts = source.counts[:, tfs[which]].toarray().astype(np.float64)
-    shift = np.log1p(np.array(list(levels.values())) / size[:, None]) - np.log1p(counts / size[:, None])
-    return lambda rows: effects.change(which, shift[rows])
+    measured = np.log1p(source.counts[:, tfs[which]].toarray().astype(np.float64) / size[:, None])
+    new = np.log1p(np.array(list(levels.values())) / size[:, None])
+    return lambda rows: effects.change(which, measured[rows], new[rows])
 
 
 def _rates(model: GRNModel, data: CellData) -> NDArray[np.float32]:

@@ -10,9 +10,9 @@ import pandas as pd
 from scipy import sparse
 
 from tilegrn import _check, _store
-from tilegrn._potential import Pooled, gather
 from tilegrn._symbols import labelled, match_symbols
 from tilegrn._triplets import count_products, triplet_sums
+from tilegrn._tss_pairs import peak_gene_pairs
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,9 +23,30 @@ if TYPE_CHECKING:
 
     from tilegrn._grid import Grid
 
-__all__ = ["Potentials", "potentials"]
+__all__ = ["Potentials", "Tensor", "potentials"]
 
-Level = Literal["peak", "window"]
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A dense slice of TF x window x TG scores.
+
+    Attributes
+    ----------
+    values
+        TFs x windows x genes, float64.
+    tfs, windows, genes
+        Labels of the axes.
+    """
+
+    values: NDArray[np.float64]
+    tfs: list[str]
+    windows: list[str]
+    genes: list[str]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Numbers of TFs, windows and genes."""
+        return self.values.shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +61,8 @@ class Potentials:
         Peaks x genes regulatory potential (mean peak count x distance score), CSR float64.
     n_cells
         Number of cells pooled.
+    peak_window
+        Window number of each peak; -1 without one.
     tfs, peaks, genes
         Labels of the axes.
     """
@@ -47,12 +70,11 @@ class Potentials:
     tf_peak: sparse.csr_matrix
     peak_tg: sparse.csr_matrix
     n_cells: int
+    peak_window: NDArray[np.int64]
     tfs: list[str]
     peaks: pd.Index
     genes: pd.Index
-    _pooled: Pooled
     _grid: Grid
-    _level: Level
 
     @property
     def tf_tg(self) -> sparse.csr_matrix:
@@ -62,7 +84,7 @@ class Potentials:
     def scores(
         self,
         *,
-        level: Level | None = None,
+        level: Literal["peak", "window"] = "window",
         tfs: Sequence[str] | None = None,
         genes: Sequence[str] | None = None,
         max_rows: int = 50_000_000,
@@ -72,7 +94,7 @@ class Potentials:
         Parameters
         ----------
         level
-            ``"peak"`` or ``"window"``; what :func:`potentials` was asked for when None.
+            ``"peak"`` or ``"window"``.
         tfs, genes
             Keep these only.
         max_rows
@@ -86,9 +108,11 @@ class Potentials:
         Raises
         ------
         InputError
-            If there are more than ``max_rows`` products, or a label is unknown.
+            If there are more than ``max_rows`` products, or a label or level is unknown.
         """
-        level = _level(level or self._level)
+        if level not in ("peak", "window"):
+            msg = f"level='{level}' must be 'peak' or 'window'."
+            raise InputError(msg)
         tf_peak, tf_names = _restrict(self.tf_peak, self.tfs, tfs, "TFs with binding")
         peak_tg, gene_names = _restrict(self.peak_tg, list(self.genes), genes, "genes")
         n = count_products(tf_peak, peak_tg)
@@ -98,7 +122,7 @@ class Potentials:
                 "tf_tg, which sums over the peaks."
             )
             raise InputError(msg)
-        region = self._pooled.peak_window if level == "window" else np.arange(len(self.peaks), dtype=np.int64)
+        region = self.peak_window if level == "window" else np.arange(len(self.peaks), dtype=np.int64)
         parts = list(triplet_sums(tf_peak, peak_tg, region))
         cat = [np.concatenate([p[k] for p in parts]) if parts else np.zeros(0, dtype=np.int64) for k in range(4)]
         if level == "window":
@@ -115,14 +139,55 @@ class Potentials:
             }
         )
 
+    def tensor(
+        self,
+        *,
+        tfs: Sequence[str] | None = None,
+        windows: Sequence[str] | None = None,
+        genes: Sequence[str] | None = None,
+        max_gb: float = 1.0,
+    ) -> Tensor:
+        """Build a dense slice of the TF x window x TG scores, the sums over the peaks of each window.
 
-def _level(level: str) -> Level:
-    if level == "peak":
-        return "peak"
-    if level == "window":
-        return "window"
-    msg = f"level='{level}' must be 'peak' or 'window'."
-    raise InputError(msg)
+        Parameters
+        ----------
+        tfs, windows, genes
+            Labels to keep, in this order; all when None (windows: all that hold peaks).
+        max_gb
+            Refuse to build more than this many gigabytes.
+
+        Returns
+        -------
+        :class:`Tensor`: TFs x windows x genes, float64, with its labels.
+
+        Raises
+        ------
+        InputError
+            If the slice does not fit ``max_gb``, or a label is unknown.
+        """
+        tf_peak, tf_names = _restrict(self.tf_peak, self.tfs, tfs, "TFs with binding")
+        peak_tg, gene_names = _restrict(self.peak_tg, list(self.genes), genes, "genes")
+        number = np.unique(self.peak_window[self.peak_window >= 0]) if windows is None else self._grid.numbers(windows)
+        if (number < 0).any():
+            bad = np.asarray(windows, dtype=object)[number < 0]
+            msg = (
+                f"{len(bad)} windows are none of this assembly, e.g. '{bad[0]}'; grn.get.windows(mdata) lists those "
+                f"with peaks."
+            )
+            raise InputError(msg)
+        shape = (len(tf_names), len(number), len(gene_names))
+        size = shape[0] * shape[1] * shape[2] * 8 / 1e9
+        if size > max_gb:
+            msg = (
+                f"{shape[0]} TFs x {shape[1]} windows x {shape[2]} genes would take {size:.1f} GB, more than "
+                f"max_gb={max_gb}. Name fewer tfs, windows or genes, or use scores, which leaves zeros out."
+            )
+            raise InputError(msg)
+        region = pd.Index(number).get_indexer(pd.Index(self.peak_window)).astype(np.int64)
+        values = np.zeros(shape)
+        for part in triplet_sums(tf_peak, peak_tg, region):
+            values[part.tf, part.region, part.gene] = part.score
+        return Tensor(values, tf_names, [str(n) for n in self._grid.names(number)], gene_names)
 
 
 def _restrict(
@@ -143,8 +208,6 @@ def potentials(
     cells: str | Sequence[str] | NDArray[np.bool_] | None = None,
     *,
     groupby: str | None = None,
-    level: Level = "window",
-    pool: Literal["mean", "sum"] = "mean",
     layer: str | None = None,
     atac_layer: str | None = None,
     rna: str = "rna",
@@ -153,9 +216,9 @@ def potentials(
     """Combine binding, expression, accessibility and distance into regulatory potentials.
 
     TF-peak binding potential = binding score x TF expression; peak-TG regulatory potential = accessibility x distance
-    score; TF-peak-TG score = their product over the shared peak, summed over the peaks of a window at
-    ``level="window"``. Counts are taken as they are (the original notebook's definitions). The TF x window x TG tensor
-    is never dense.
+    score; TF-peak-TG score = their product over the shared peak, which :meth:`Potentials.scores` lists by peak or
+    window and :meth:`Potentials.tensor` gives as a dense slice. Counts are averaged over cells and else taken as they
+    are (the original notebook's definitions). The TF x window x TG tensor is never built whole.
 
     Parameters
     ----------
@@ -165,10 +228,6 @@ def potentials(
         A barcode, several, or a mask: pooled into one. All cells when None.
     groupby
         Column of ``obs``; gives one result for each of its groups (of ``cells``).
-    level
-        What :meth:`Potentials.scores` lists by default.
-    pool
-        Pool counts by ``"mean"`` or ``"sum"``.
     layer, atac_layer
         Layers of the RNA and ATAC counts; None is X.
     rna, atac
@@ -183,19 +242,35 @@ def potentials(
     MissingStepError, StaleError
         If a step was not run, or must be run again; the message names it.
     InputError
-        On unknown cells, columns or levels.
+        On unknown cells or columns.
     """
-    level = _level(level)
-    if pool not in ("mean", "sum"):
-        msg = f"pool='{pool}' must be 'mean' or 'sum'."
-        raise InputError(msg)
-    got = gather(mdata, layer=layer, atac_layer=atac_layer, rna=rna, atac=atac)
-    rows = _check.rows_of(mdata, cells, got.cells)
+    radata, aadata = _check.paired(mdata, rna, atac)
+    binding, tfs = _store.peak_binding(mdata, atac, score=True)
+    row = radata.var_names.get_indexer(pd.Index(tfs))  # exactly: what was stored was spelt as the genes were
+    if (row < 0).any():  # genes were removed since: their TFs have no expression any more
+        kept = np.flatnonzero(row >= 0)
+        binding, tfs, row = binding[:, kept], [tfs[i] for i in kept], row[kept]
+    peak, gene, _, score = peak_gene_pairs(mdata, rna=rna, atac=atac)
+    membership = _store.peak_windows(mdata, atac)
+    window = np.full(aadata.n_vars, -1, dtype=np.int64)
+    window[np.flatnonzero(np.diff(membership.indptr))] = membership.indices
+    expression = _check.counts(radata, rna, layer, warn_empty=False)
+    accessibility = _check.counts(aadata, atac, atac_layer, integer=False, warn_empty=False)
+    binding = binding.astype(np.float64)
+    distance = sparse.csr_matrix((score, (peak, gene)), shape=(aadata.n_vars, radata.n_vars))
+    rows = _check.rows_of(mdata, cells, radata.obs_names)
     grid = _store.get_grid(mdata)
 
     def one(mine: NDArray[np.int64]) -> Potentials:
-        p = got.pool(mine, mean=pool == "mean")
-        return Potentials(p.tf_peak, p.peak_tg, len(mine), p.tfs, p.peaks, p.genes, p, grid, level)
+        x, a = (
+            np.asarray(counts[mine].sum(axis=0), dtype=np.float64).ravel() * (1.0 / len(mine))
+            for counts in (expression, accessibility)
+        )
+        tf_peak = sparse.csr_matrix(binding @ sparse.diags(x[row]))
+        peak_tg = sparse.csr_matrix(sparse.diags(a) @ distance)
+        tf_peak.eliminate_zeros()
+        peak_tg.eliminate_zeros()
+        return Potentials(tf_peak, peak_tg, len(mine), window, tfs, aadata.var_names, radata.var_names, grid)
 
     if groupby is None:
         return one(rows)

@@ -29,7 +29,6 @@ def predict(
     atac: str = "atac",
     layer: str | None = None,
     key_added: str = K.PREDICTED,
-    spread: bool | None = None,
     batch_size: int = 128,
     copy: bool = False,
 ) -> MuData | None:
@@ -52,14 +51,6 @@ def predict(
         Layer of the RNA with the counts; ``X`` by default.
     key_added
         Layer to write.
-    spread
-        Also write ``<key_added>_sd``, by default when the model has several networks: their standard deviation, in
-        log1p units, times the factor that :func:`train` fitted on validation cells. So calibrated, it estimates the
-        standard error of the prediction itself; the counting noise of an observation comes on top. One factor serves
-        all genes and cells. On samples not trained on it is too small (held-out libraries of the mouse cortex: a
-        quarter of the squared error beyond counting noise), see :func:`reliability`. Without the factor
-        (trained without validation cells, or by an older tilegrn) it is the bare spread, which understates the error
-        because networks err together; the record's ``calibrated`` tells which.
     batch_size
         Cells at a time.
     copy
@@ -72,6 +63,14 @@ def predict(
     ``rna.var["predictable"]`` (bool) and ``rna.var["predicted_from"]`` (``"trained"``, ``"windows"`` or ``"none"``).
     The record ``mdata.uns["tilegrn"]["predict"]`` holds the size factors with the names of their ``cells``,
     ``calibrated`` (bool: whether the spread was multiplied) and ``spread_factor`` (1 where it was not).
+
+    With a model of several networks also ``rna.layers["<key_added>_sd"]``: their standard deviation, in log1p units,
+    times the factor that :func:`train` fitted on validation cells. So calibrated, it estimates the standard error of
+    the prediction itself; the counting noise of an observation comes on top. One factor serves all genes and cells. On
+    samples not trained on it is too small (held-out libraries of the mouse cortex: a quarter of the squared error
+    beyond counting noise), see :func:`tilegrn.pl.reliability`. Without the factor (trained without validation cells, or
+    by an older tilegrn) it is the bare spread, which understates the error because networks err together; the record's
+    ``calibrated`` tells which.
 
     Raises
     ------
@@ -87,11 +86,10 @@ def predict(
     known = np.array([i for i, g in enumerate(v.genes) if g in place], dtype=np.int64)
     columns = np.array([place[v.genes[i]] for i in known], dtype=np.int64)
     new_columns, distance = unseen_distance(source, v)
-    spread = len(model.networks) > 1 if spread is None else spread
     factor = model.spread_factor
     shape = (data.n_cells, len(source.genes))
     layer_out = np.full(shape, np.nan, dtype=np.float32)
-    sd = np.full(shape, np.nan, dtype=np.float32) if spread else None
+    sd = np.full(shape, np.nan, dtype=np.float32) if len(model.networks) > 1 else None
     for rows, trained, new in model.iter_rates(
         data, unseen=distance if len(new_columns) else None, batch_size=batch_size
     ):

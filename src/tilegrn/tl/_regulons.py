@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from tilegrn import _check, _store
 from tilegrn._edges_table import as_edges
 from tilegrn._metrics import normalised_log1p, size_factors
-from tilegrn._symbols import find_symbols, match_symbols, warn_ambiguous
+from tilegrn._symbols import find_symbols, warn_ambiguous
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
     from mudata import MuData
-    from numpy.typing import NDArray
-    from scipy import sparse
 
 __all__ = ["regulons"]
+
+_BLOCK: Final = 50_000_000
+"""Cells x genes that decoupler makes dense at a time."""
 
 
 def regulons(
@@ -37,8 +38,8 @@ def regulons(
     """Score the activity of each TF in each cell by its targets (univariate linear model).
 
     Per cell and TF: the t-value of the slope of log-normalised expression over all genes on the TF's weights (score x
-    sign of its targets, 0 for other genes), as ``ulm`` of decoupler (Badia-i-Mompel et al. 2022), computed here from
-    sparse sums. ``grn.io.write_network(..., format="decoupler")`` hands the same net to decoupler itself.
+    sign of its targets, 0 for other genes), by ``ulm`` of decoupler (Badia-i-Mompel et al. 2022), which
+    ``pip install "tilegrn[decoupler]"`` brings.
 
     Parameters
     ----------
@@ -68,14 +69,20 @@ def regulons(
     ``rna.obsm[key_added]``
         Cells x TFs, float32: t-values; above 0 where activated targets are high and repressed ones low.
     ``mdata.uns["tilegrn"]["regulons"]``
-        ``tfs``: names of the columns; ``net``: ``source, target, weight``.
+        ``tfs``: names of the columns; ``net``: ``source, target, weight``, genes named as in the data.
 
     Raises
     ------
     InputError
-        If no TF has enough targets.
+        If no TF has enough targets, or decoupler is not installed.
     """
+    try:
+        import decoupler
+    except ImportError as error:
+        msg = 'regulons needs decoupler: pip install "tilegrn[decoupler]".'
+        raise InputError(msg) from error
     import pandas as pd
+    from anndata import AnnData
 
     out = _check.start(mdata, rna, copy=copy)
     adata = out.mod[rna]
@@ -91,7 +98,7 @@ def regulons(
     net = net[(net["source"] != net["target"]) & (net["weight"] != 0)]
     found = find_symbols(net["target"], adata.var_names)
     warn_ambiguous(found, "the edges", f"'{rna}'", "They are left out; spell them as the genes are.", stacklevel=2)
-    net = net[found.position >= 0]
+    net = net.assign(target=adata.var_names.to_numpy(dtype=object)[found.position])[found.position >= 0]
     order = np.lexsort((-np.abs(net["weight"].to_numpy()), net["source"].to_numpy().astype(str)))
     net = net.iloc[order].groupby("source", sort=False).head(n_targets)
     size = net["source"].value_counts()
@@ -104,26 +111,18 @@ def regulons(
         warnings.warn(msg, UserWarning, stacklevel=2)
         net = net[~net["source"].isin(few.index)]
     net = net.reset_index(drop=True)
-    tfs = sorted(net["source"].unique())
-    weight = np.zeros((adata.n_vars, len(tfs)))
-    column = {t: i for i, t in enumerate(tfs)}
-    weight[match_symbols(net["target"], adata.var_names), [column[t] for t in net["source"]]] = net["weight"]
     counts = _check.counts(adata, rna, layer, warn_empty=False)
     depth = np.asarray(counts.sum(1), dtype=np.float64).ravel()
-    expression = normalised_log1p(counts, np.maximum(size_factors(depth), 1e-3))
-    _store.set_elem(adata, "obsm", key_added, slopes(expression, weight))
-    _store.put_record(out, "regulons", {"tfs": np.asarray(tfs, dtype=object), "net": net, "key": key_added})
+    seen = np.flatnonzero(depth > 0)  # decoupler takes no cell without counts, whose slopes are 0
+    cells = AnnData(
+        normalised_log1p(counts, np.maximum(size_factors(depth), 1e-3))[seen],
+        obs=pd.DataFrame(index=adata.obs_names[seen]),
+        var=pd.DataFrame(index=adata.var_names),
+    )
+    decoupler.mt.ulm(cells, net, tmin=min_targets, empty=False, bsize=max(1, _BLOCK // adata.n_vars))
+    tfs = cells.obsm["score_ulm"].columns.to_numpy(dtype=object)
+    activity = np.zeros((adata.n_obs, len(tfs)), dtype=np.float32)
+    activity[seen] = cells.obsm["score_ulm"]
+    _store.set_elem(adata, "obsm", key_added, activity)
+    _store.put_record(out, "regulons", {"tfs": tfs, "net": net, "key": key_added})
     return out if copy else None
-
-
-def slopes(expression: sparse.csr_matrix, weight: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return t-values of the slope of each cell's genes on each column of weights, cells x columns."""
-    n = expression.shape[1]
-    mean_x = np.asarray(expression.mean(axis=1), dtype=np.float64).ravel()
-    var_x = np.maximum(np.asarray(expression.multiply(expression).mean(axis=1)).ravel() - mean_x**2, 0.0)
-    mean_w, var_w = weight.mean(0), weight.var(0)
-    cov = np.asarray(expression @ weight) / n - np.outer(mean_x, mean_w)
-    scale = np.sqrt(np.outer(var_x, var_w))
-    r = np.divide(cov, scale, out=np.zeros_like(cov), where=scale > 1e-15)
-    r = np.clip(r, -1 + 1e-9, 1 - 1e-9)
-    return np.asarray(r * np.sqrt((n - 2) / (1 - r**2)), dtype=np.float32)

@@ -84,7 +84,7 @@ def train(
     n_models
         Networks of different seeds whose predictions are averaged. With several, and validation cells, their spread is
         calibrated: one factor on ``val`` cells brings it to the size of the error beyond counting noise, over genes
-        that are no TFs (``spread_factor`` in the record, with its 95 % interval); :func:`predict` applies it.
+        that are no TFs (``spread_factor`` in the record); :func:`predict` applies it.
     loss
         ``"poisson"`` or ``"nb"`` on counts with size factors, ``"mse"`` on log1p; as in ``config`` when None.
     config

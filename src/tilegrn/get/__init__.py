@@ -1,9 +1,0 @@
-"""Labelled tables of what the slots hold."""
-
-from __future__ import annotations
-
-from tilegrn._edges_table import edges
-from tilegrn.get._tables import binding, peak_tg, window_tg, windows
-from tilegrn.get._tensor import Tensor, tensor
-
-__all__ = ["Tensor", "binding", "edges", "peak_tg", "tensor", "window_tg", "windows"]
