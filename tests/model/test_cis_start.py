@@ -65,3 +65,13 @@ def test_the_law_of_distance_is_found_among_those_tried():
     near = laws(head, BatchMaker(data, config), flat(counts, size), None)
     assert far[0] / far[1] > near[0] / near[1]
     assert laws(head, BatchMaker(data, config), flat(counts, size), 10_000.0)[:2] == (40_000.0, 4.0)
+
+
+def test_the_strength_of_the_prior_can_be_set_alone():
+    _, network, _, _, _ = made()
+    head = network.cis
+    head.settle(9000.0, 1.5, 2.0)
+    head.strengthen(12.0)
+    alone = head.prior.clone()
+    head.settle(9000.0, 1.5, 12.0)
+    torch.testing.assert_close(alone, head.prior)

@@ -137,6 +137,12 @@ class CisHead(nn.Module):
         self.start, self.column, self.weight = side.lists.start, side.lists.column, side.weight
         self.expected, self.prior = side.expected, side.prior
 
+    def strengthen(self, prior: float) -> None:
+        """Set the prior's strength alone, which leaves the weights of pairs as they are."""
+        with torch.no_grad():
+            self.prior = torch.where(self.expected > 0, self.prior * (prior / self.law[2]), self.prior)
+            self.law[2] = prior
+
     def side(self, pairs: PairLists, gain: Tensor) -> CisSide:
         """Weigh pairs by distance, and sum up what is expected of each gene."""
         device = self.mean.device

@@ -27,8 +27,9 @@ __all__ = ["gains", "laws", "ratio_sums"]
 _LAWS = ((5e3, 1.0), (2e4, 1.0), (2e4, 2.0), (1e5, 2.0), (4e5, 4.0))
 """d0 in bp and exponent, from a law like that of contacts to one that reaches as far as the cut-off."""
 _PRIORS = (1.0, 4.0, 16.0)
-_MOST_PRODUCTS = 3e7
-"""Window-gene pairs of the cells that laws are compared on."""
+_MOST_PRODUCTS = 1e7
+_COMPARED = 1000
+"""Open window-gene pairs, and cells, that laws are compared on."""
 _MOST_CELLS = 3000
 _BATCH = 128
 
@@ -44,14 +45,15 @@ def laws(
     n = maker.data.n_cells
     reached = np.diff(head.start.numpy())
     each = float(reached[maker.data.windows.indices].sum()) / max(n, 1)
-    some = int(min(n, _MOST_CELLS, max(64.0, _MOST_PRODUCTS / max(each, 1.0))))
+    some = int(min(n, _COMPARED, max(64.0, _MOST_PRODUCTS / max(each, 1.0))))
     tried = _LAWS if length is None else ((4 * length, 4.0),)
     if not head.use_distance:
         tried = ((1.0, 1.0),)
     best, most = (*tried[0], _PRIORS[1]), -1.0
     for floor, exponent in tried:
+        head.settle(floor, exponent)
         for prior in _PRIORS:
-            head.settle(floor, exponent, prior)
+            head.strengthen(prior)
             slope, information = ratio_sums(head, maker, rates, n_cells=some)
             found = float((np.square(slope.sum(0)) / np.maximum(information.sum(0), 1e-12)).sum())
             if found > most:
