@@ -250,7 +250,8 @@ def _positive(text: str) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from tilegrn._outputs import check_target, new_folder
+    from tilegrn._atomic import new_folder
+    from tilegrn._outputs import check_target
     from tilegrn._run import Run, Steps, check_inputs, finish, walk
 
     if options.folder and options.out and options.folder != options.out:
@@ -289,7 +290,8 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from tilegrn._outputs import check_target, new_folder
+    from tilegrn._atomic import new_folder
+    from tilegrn._outputs import check_target
     from tilegrn._run import Run, Steps, check_inputs, finish, walk
 
     sizes, tss = options.chrom_sizes or options.genome, options.tss or options.genome

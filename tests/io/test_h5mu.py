@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from tests.io._files import build, names_in, same
 
+from tilegrn import _atomic
 from tilegrn._mudata import no_pull
 from tilegrn.errors import InputError
 from tilegrn.io import _h5mu
@@ -272,7 +273,7 @@ def test_zarr_folders_are_replaced_whole_or_kept(tmp_path, monkeypatch):
 
 
 def test_zarr_where_folders_cannot_be_exchanged_in_one_step(tmp_path, monkeypatch):
-    monkeypatch.setattr(_h5mu.ctypes, "CDLL", lambda *_, **__: object())
+    monkeypatch.setattr(_atomic.ctypes, "CDLL", lambda *_, **__: object())
     write_zarr(tmp_path / "x.zarr", build())
     write_zarr(tmp_path / "x.zarr", build(n=10))
     with no_pull():
