@@ -59,7 +59,7 @@ def peak_set(peaks: MuData | AnnData | pd.DataFrame | Sequence[str] | str | Path
     ----------
     peaks
         A MuData, an AnnData whose features are peaks, peak names, a table with ``chrom, start, end`` and perhaps
-        ``name``, or the path of a BED file.
+        ``name``, a PyRanges, or the path of a BED file.
     atac
         Name of the modality of a MuData.
 
@@ -70,9 +70,11 @@ def peak_set(peaks: MuData | AnnData | pd.DataFrame | Sequence[str] | str | Path
     """
     if isinstance(peaks, str | Path):
         return _from_bed(existing_file(peaks, "BED file"))
-    if isinstance(peaks, pd.DataFrame):
-        return _from_table(peaks)
     source: Any = peaks
+    if isinstance(getattr(source, "df", None), pd.DataFrame):  # a PyRanges, which has column names of its own
+        source = source.df.rename(columns={"Chromosome": "chrom", "Start": "start", "End": "end", "Name": "name"})
+    if isinstance(source, pd.DataFrame):
+        return _from_table(source)
     if hasattr(source, "mod"):
         source = _check.modality(source, atac)
     names = [str(n) for n in getattr(source, "var_names", source)]
@@ -122,7 +124,7 @@ def write_homer_peaks(
     Parameters
     ----------
     peaks
-        A MuData, peak names, or a table ``chrom, start, end`` (0-based) and perhaps ``name``.
+        A MuData, peak names, a table ``chrom, start, end`` (0-based) and perhaps ``name``, or a PyRanges.
     path
         File to write. It appears whole or not at all.
     format
