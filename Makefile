@@ -92,6 +92,14 @@ new:  ## what depends on versions and needs no torch, with the newest versions o
 min:  ## the same with the oldest versions that pyproject.toml allows, on Python 3.11
 	@$(MAKE) --no-print-directory torchless LEG=.venv-min LEG_PYTHONS="3.11" LEG_VERSIONS=--floors
 
+# In a folder of its own before .venv's on the path. torch has no such leg: its older builds are gigabytes.
+.PHONY: lightning
+lightning: $(VENV)/.test  ## training with the oldest lightning that pyproject.toml allows
+	$(BIN)/python -m pip install -qq --no-deps --upgrade --target .venv-lightning \
+		"$$($(BIN)/python tools/dependencies.py --floors --only lightning)"
+	PYTHONPATH=.venv-lightning $(BIN)/python -c 'import lightning as l, sys; print("lightning", l.__version__); sys.exit(".venv-lightning" not in l.__file__)'
+	PYTHONPATH=.venv-lightning $(BIN)/python -m pytest -m "not slow" tests/tl/test_train.py $(PYTEST_ARGS)
+
 LEG ?= .venv-new
 LEG_PYTHONS ?= 3.13 3.12
 LEG_VERSIONS ?=
@@ -115,4 +123,4 @@ torchless: $(LEG)/.installed
 
 .PHONY: clean
 clean:  ## remove all that make made
-	rm -rf .venv .venv-new .venv-min $(DEMO) docs/_build docs/api/generated .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-new .venv-min .venv-lightning $(DEMO) docs/_build docs/api/generated .coverage .mypy_cache .pytest_cache .ruff_cache

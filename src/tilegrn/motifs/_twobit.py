@@ -77,7 +77,7 @@ class TwoBit:
             letters[lo:hi] = ord("N")
         for lo, hi in _overlaps(record.masked, start, end):
             letters[lo:hi] |= 0x20
-        return letters.tobytes()
+        return bytes(letters.tobytes())
 
     def _read(self, start: int, n: int) -> bytes:
         raw = self._bytes.read(start, start + n)
