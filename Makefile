@@ -85,16 +85,28 @@ bench: $(VENV)/.test  ## the benchmarks
 	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
 .PHONY: new
-new:  ## all that needs no torch, with the newest versions of everything else, on Python 3.13 or 3.12
+new:  ## what depends on versions and needs no torch, with the newest versions of everything else, on Python 3.13 or 3.12
 	@$(MAKE) --no-print-directory torchless LEG=.venv-new LEG_PYTHONS="3.13 3.12" LEG_VERSIONS=
 
 .PHONY: min
-min:  ## all that needs no torch, with the oldest versions that pyproject.toml allows, on Python 3.11
+min:  ## the same with the oldest versions that pyproject.toml allows, on Python 3.11
 	@$(MAKE) --no-print-directory torchless LEG=.venv-min LEG_PYTHONS="3.11" LEG_VERSIONS=--floors
+
+# In a folder of its own before .venv's on the path. torch has no such leg: its older builds are gigabytes.
+.PHONY: lightning
+lightning: $(VENV)/.test  ## training with the oldest lightning that pyproject.toml allows
+	$(BIN)/python -m pip install -qq --no-deps --upgrade --target .venv-lightning \
+		"$$($(BIN)/python tools/dependencies.py --floors --only lightning)"
+	PYTHONPATH=.venv-lightning $(BIN)/python -c 'import lightning as l, sys; print("lightning", l.__version__); sys.exit(".venv-lightning" not in l.__file__)'
+	PYTHONPATH=.venv-lightning $(BIN)/python -m pytest -m "not slow" tests/tl/test_train.py $(PYTEST_ARGS)
 
 LEG ?= .venv-new
 LEG_PYTHONS ?= 3.13 3.12
 LEG_VERSIONS ?=
+# Left to `make test`: what is the same whatever the versions (tables of names, processes, HOMER's own output), and what is
+# slow. The scanner is compiled here by another numba, so its rule is tried, on fewer examples.
+LEG_TESTS := -m "not slow" $(addprefix --ignore=tests/,model motifs/test_resolve.py motifs/test_homer_golden.py \
+	io/test_run_homer.py test_symbols.py)
 
 $(LEG)/.installed: pyproject.toml tools/dependencies.py
 	@$(call environment,$(LEG),$(LEG_PYTHONS))
@@ -107,8 +119,8 @@ $(LEG)/.installed: pyproject.toml tools/dependencies.py
 torchless: $(LEG)/.installed
 	@$(LEG)/bin/python -m pip install -qq --no-deps --force-reinstall .
 	@$(LEG)/bin/python -c 'import sys; from importlib.metadata import version as v; from importlib.util import find_spec; print("Python", sys.version.split()[0], *(f"{n} {v(n)}" for n in ("anndata", "mudata", "numpy", "pandas", "scipy"))); sys.exit("torch is installed here" if find_spec("torch") or find_spec("lightning") else None)'
-	$(LEG)/bin/python -m pytest $(PYTEST_ARGS)
+	TILEGRN_SCAN_EXAMPLES=20 $(LEG)/bin/python -m pytest $(LEG_TESTS) $(PYTEST_ARGS)
 
 .PHONY: clean
 clean:  ## remove all that make made
-	rm -rf .venv .venv-new .venv-min $(DEMO) docs/_build docs/api/generated .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-new .venv-min .venv-lightning $(DEMO) docs/_build docs/api/generated .coverage .mypy_cache .pytest_cache .ruff_cache

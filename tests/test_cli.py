@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from tilegrn import _outputs, _run, cli
+from tilegrn._atomic import new_folder
 from tilegrn._mudata import no_pull
 from tilegrn.datasets import simulate
 from tilegrn.errors import InputError
@@ -276,7 +277,7 @@ def test_an_input_inside_the_folder_is_not_replaced(tmp_path):
 def test_new_folder_appears_at_the_end_and_replaces(tmp_path):
     out = tmp_path / "deep" / "out"
     for text in ("one", "two"):
-        with _outputs.new_folder(out) as folder:
+        with new_folder(out) as folder:
             (folder / "file").write_text(text)
             assert not out.exists() or (out / "file").read_text() == "one"
         assert (out / "file").read_text() == text
@@ -315,7 +316,7 @@ def test_demo_and_run_leave_the_whole_result(tmp_path, capsys):
     record = json.loads((out / "run.json").read_text())
     assert record["parameters"]["seed"] == 0
     assert record["inputs"]["h5mu"] == _outputs.file_record(out / "data" / "multiome.h5mu")
-    assert ".demo-unfinished" not in (out / "run.json").read_text()
+    assert "tilegrn-tmp" not in (out / "run.json").read_text()
     table = pd.read_csv(out / "scorecard.csv")
     assert {"ridge", "mean"} <= set(table["method"])
     mdata = read_h5mu(out / "annotated.h5mu")

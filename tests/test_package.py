@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -139,6 +140,21 @@ def test_house_rules(path):
     assert prints == []
     for forbidden in ("np.random.seed", "shell=True", "weights_only=False", "import pickle"):
         assert forbidden not in text
+
+
+def test_dependencies_are_what_is_imported():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [r for listed in project["optional-dependencies"].values() for r in listed]
+    declared = {re.match(r"[\w-]+", r)[0] for r in [*project["dependencies"], *extras]}
+    imported = set()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.partition(".")[0])
+    others = imported - set(sys.stdlib_module_names) - {"tilegrn"}
+    assert {"scikit-learn" if name == "sklearn" else name for name in others} == declared
 
 
 def test_no_module_raises_bare_exceptions():

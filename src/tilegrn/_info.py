@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tilegrn import _keys as K
+from tilegrn._atomic import read_json
 from tilegrn._outputs import RECORD
 from tilegrn.errors import InputError
 
@@ -78,20 +79,8 @@ def describe_mudata(mdata: MuData, name: str) -> str:
     return "\n".join(lines)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as err:
-        msg = f"'{path}' is damaged: {err}"
-        raise InputError(msg) from err
-    if not isinstance(values, dict):
-        msg = f"'{path}' is damaged: it holds no table of names and values."
-        raise InputError(msg)
-    return values
-
-
 def _describe_result(path: Path) -> str:
-    record = _read_json(path / RECORD)
+    record = read_json(path / RECORD)
     lines = [f"{path}: result of a run of tilegrn {record.get('versions', {}).get('tilegrn', '?')}"]
     lines.append(f"  started {record.get('started', '?')}: {' '.join(map(str, record.get('command', [])))}")
     for role, file in record.get("inputs", {}).items():
@@ -105,7 +94,7 @@ def _describe_result(path: Path) -> str:
 def _describe_model(path: Path, configs: list[Path]) -> str:
     lines = [f"{path}: model"]
     for config in configs:
-        for key, value in _read_json(config).items():
+        for key, value in read_json(config).items():
             text = f"{len(value)} values" if isinstance(value, list | dict) and len(value) > 8 else json.dumps(value)
             lines.append(f"  {key}: {text if len(text) <= 100 else text[:97] + '...'}")
     return "\n".join(lines)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import platform
-import shutil
 import sys
 import tempfile
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tilegrn._atomic import sha256
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
-__all__ = ["RECORD", "check_target", "file_record", "new_folder", "versions", "write_record"]
+__all__ = ["RECORD", "check_target", "file_record", "versions", "write_record"]
 
 RECORD = "run.json"
 """File by which a folder is known as the result of a run."""
@@ -60,48 +57,9 @@ def check_target(target: Path, *, force: bool, inputs: tuple[Path, ...] = ()) ->
         raise InputError(msg) from err
 
 
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``target`` that takes its place when the block ends without an error.
-
-    On an error or interruption it is removed, and ``target`` stays as it was.
-    """
-    target = target.absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-unfinished-"))
-    try:
-        yield stage
-        stage.chmod(0o777 & ~_umask())
-        if target.exists():
-            aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-old-"))
-            target.replace(aside / target.name)
-            try:
-                stage.replace(target)
-            except OSError:
-                (aside / target.name).replace(target)
-                raise
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
-        else:
-            stage.replace(target)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
-def _umask() -> int:
-    """Permissions that new folders of this process lack (``mkdtemp`` makes private ones)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def file_record(path: Path) -> dict[str, Any]:
     """Name, size in bytes and SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while chunk := handle.read(1 << 20):
-            digest.update(chunk)
-    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def versions() -> dict[str, str]:

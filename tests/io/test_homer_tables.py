@@ -258,6 +258,18 @@ def test_odd_names_get_numbers_and_come_back(tmp_path):
     assert as_dict(read_homer(output, peaks=peaks)) == {("A", "`rm`"): 1, ("A", "a b"): 2, ("B", "a b"): 3}
 
 
+@pytest.mark.filterwarnings("ignore:pkg_resources:UserWarning", "ignore::FutureWarning:pyranges")
+def test_peaks_of_pyranges_are_those_of_their_table(tmp_path):
+    import pyranges
+
+    table = pd.DataFrame({"chrom": ["chr2", "chr1"], "start": [5, 10], "end": [9, 30], "name": ["a", "b"]})
+    ranges = pyranges.PyRanges(table.set_axis(["Chromosome", "Start", "End", "Name"], axis=1))
+    for peaks, name in ((table, "table.bed"), (ranges, "ranges.bed")):
+        write_homer_peaks(peaks, tmp_path / name)
+    of_table, of_ranges = (set((tmp_path / n).read_text().splitlines()) for n in ("table.bed", "ranges.bed"))
+    assert of_table == of_ranges == {"chr2\t5\t9\ta\t0\t+", "chr1\t10\t30\tb\t0\t+"}
+
+
 def test_writing_is_all_or_nothing(tmp_path):
     with pytest.raises(InputError, match="Cannot write"):
         write_homer_peaks(["chr1:1-2"], tmp_path / "no" / "peaks.bed")

@@ -36,6 +36,7 @@ def test_scanner_compiled_for_lesser_processors(tmp_path, lookup, cpu, features)
     # without the outer run's options: a floor on coverage holds for the whole suite, not for these few tests
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_CORE_"))}
     environment |= {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    environment["TILEGRN_SCAN_EXAMPLES"] = "40"  # only the lookup differs; all else is tried at length outside
     done = subprocess.run(
         [sys.executable, "-c", CHECK, lookup],
         cwd=ROOT,

@@ -136,7 +136,9 @@ def test_embedding_shows_the_layer():
     with pytest.raises(InputError, match="basis="):
         knockout_embedding(mdata, "ko", "G1")
     rna.obsm["X_umap"] = np.random.default_rng(1).normal(size=(rna.n_obs, 2))
-    shown = knockout_embedding(mdata, "ko", "G1").collections[0].get_array()
+    points = knockout_embedding(mdata, "ko", "G1").collections[0]
+    shown, order = points.get_array(), np.argsort(np.abs(rna.layers["ko"][:, 2]))
+    np.testing.assert_allclose(points.get_offsets(), rna.obsm["X_umap"][order])  # the largest on top
     np.testing.assert_allclose(np.sort(shown), np.sort(rna.layers["ko"][:, 2]), rtol=1e-6)
     assert (knockout_embedding(mdata, "ko").collections[0].get_array() >= 0).all()
 

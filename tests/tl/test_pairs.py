@@ -352,3 +352,9 @@ def test_crispri_pairs_of_k562(real_data):
         score = tl.score_pairs(mdata, pairs, groupby="cell_type", group="K562")
     assert np.isfinite(score).all()
     assert score.index.equals(pairs.index)
+
+
+def test_a_model_has_no_part_in_the_score_and_that_is_said(mdata, scored):
+    with pytest.warns(UserWarning, match="model is not read"):
+        got = tl.score_pairs(mdata, asked(), object(), groupby="type", group="b", tss=SITES)
+    np.testing.assert_array_equal(got, scored["score"])

@@ -17,7 +17,8 @@ __all__ = ["demo", "info", "run"]
 
 def demo(options: argparse.Namespace) -> None:
     """Simulate cells and run the whole walk on them."""
-    from tilegrn._outputs import check_target, new_folder
+    from tilegrn._atomic import new_folder
+    from tilegrn._outputs import check_target
     from tilegrn._run import Run, Steps, check_inputs, finish, walk
 
     if options.folder and options.out and options.folder != options.out:
@@ -57,7 +58,8 @@ def demo(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the whole walk on a file."""
-    from tilegrn._outputs import check_target, new_folder
+    from tilegrn._atomic import new_folder
+    from tilegrn._outputs import check_target
     from tilegrn._run import Run, Steps, check_inputs, finish, walk
 
     sizes, tss = options.chrom_sizes or options.genome, options.tss or options.genome

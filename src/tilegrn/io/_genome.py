@@ -30,6 +30,7 @@ __all__ = [
     "identify_assembly",
     "read_chrom_sizes",
     "refuse_foreign",
+    "with_chr",
 ]
 
 logger = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ def identify_assembly(sizes: Mapping[str, int]) -> str:
     Every main chromosome named in both must have the same length, and there must be one; ``1`` counts as ``chr1``.
     The mitochondrial genome is left aside, as assemblies share it.
     """
-    given = {_with_chr(c): int(n) for c, n in sizes.items() if not is_mitochondrial(c)}
+    given = {with_chr(c): int(n) for c, n in sizes.items() if not is_mitochondrial(c)}
     for name in ASSEMBLIES:
         known = dict(_shipped(name))
         shared = [c for c in given if c in known]
@@ -162,7 +163,8 @@ def identify_assembly(sizes: Mapping[str, int]) -> str:
     return ""
 
 
-def _with_chr(chrom: str) -> str:
+def with_chr(chrom: str) -> str:
+    """Return the name as UCSC's assemblies have it: ``1`` is ``chr1``."""
     return chrom if chrom.lower().startswith("chr") else f"chr{chrom}"
 
 
@@ -242,7 +244,7 @@ def refuse_foreign(chrom: Iterable[str], end: ArrayLike, sizes: Mapping[str, int
     codes, names = pd.factorize(np.asarray(chrom, dtype=object))
     ends = np.asarray(end, dtype=np.int64)
     own = {**dict(_shipped(label)), **sizes}
-    foreign = [str(c) for c in names if not is_mitochondrial(str(c)) and _with_chr(str(c)) not in own and c not in own]
+    foreign = [str(c) for c in names if not is_mitochondrial(str(c)) and with_chr(str(c)) not in own and c not in own]
     for other in ASSEMBLIES:
         strange = list(_alike(other, foreign))
         if strange and _fits(other, codes, names, ends):
@@ -270,4 +272,4 @@ def _excess(codes: np.ndarray, names: Any, ends: np.ndarray, sizes: Mapping[str,
 def _alike(assembly: str, names: Iterable[Any]) -> dict[str, int]:
     """Sizes of a shipped assembly under the names used here (with or without ``chr``)."""
     known = dict(_shipped(assembly))
-    return {str(c): known[_with_chr(str(c))] for c in names if _with_chr(str(c)) in known}
+    return {str(c): known[with_chr(str(c))] for c in names if with_chr(str(c)) in known}

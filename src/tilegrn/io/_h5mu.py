@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import logging
-import os
-import re
-import secrets
 import shutil
-import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tilegrn._atomic import new_file, new_folder, real_target, sweep
 from tilegrn._mudata import assembled, copied, fitting_name, no_pull
 from tilegrn.errors import InputError
 from tilegrn.io._h5check import check_file, check_sparse_indices
@@ -27,12 +22,8 @@ __all__ = ["read_h5mu", "write_h5mu", "write_zarr"]
 
 logger = logging.getLogger(__name__)
 
-_TEMPORARY = ".{name}.{pid}-{token}.tilegrn-tmp"
-_STALE_SECONDS = 24 * 3600
 _SPARE_BYTES = 2**20
 _SLOTS = ("layers", "obsm", "varm", "obsp", "varp", "uns")
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 
 
 def write_h5mu(
@@ -44,8 +35,8 @@ def write_h5mu(
 ) -> None:
     """Write a MuData so that the file is there whole or not at all.
 
-    The MuData is checked, then written to a temporary file in the same folder, brought to disk, opened again and
-    compared with the MuData, and only then put in the place of an older file. Power loss, a kill or an error leave the
+    The MuData is checked, then written to a temporary file in the same folder, opened again and compared with the
+    MuData, brought to disk, and only then put in the place of an older file. Power loss, a kill or an error leave the
     older file as it was; temporary files of killed runs are swept by the next call.
 
     Parameters
@@ -73,24 +64,17 @@ def write_h5mu(
         msg = f"'{target}' is a folder; give the path of a file."
         raise InputError(msg)
     mdata = _prepare(target, mdata)
-    temporary = _temporary(target)
-    try:
+    with new_file(target) as temporary:
         with no_pull():
             mudata.write_h5mu(temporary, mdata, **({"compression": compression} if compression else {}))
-        _sync(temporary)
         _verify(temporary, mdata)
-        temporary.replace(target)
-        _sync(target.parent)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
     logger.info("wrote %s (%d bytes)", target, target.stat().st_size)
 
 
 def write_zarr(path: str | Path, mdata: MuData, *, overwrite: bool = True) -> None:
     """Write a MuData as a zarr folder that is there whole or not at all.
 
-    As :func:`write_h5mu`: checked first, written beside the target, brought to disk, opened again, then exchanged with
+    As :func:`write_h5mu`: checked first, written beside the target, opened again, brought to disk, then exchanged with
     an older folder in one step (in two renames where the system cannot exchange).
 
     Parameters
@@ -114,19 +98,12 @@ def write_zarr(path: str | Path, mdata: MuData, *, overwrite: bool = True) -> No
         msg = f"'{target}' is there and is no zarr folder; it is not replaced. Give another path."
         raise InputError(msg)
     mdata = _prepare(target, mdata)
-    temporary = _temporary(target)
-    try:
+    with new_folder(target) as temporary:
         with warnings.catch_warnings(), no_pull():
             # mudata 0.4 asks anndata 0.13 for a setting that 0.14 drops
             warnings.filterwarnings("ignore", message="This setting will be removed", category=DeprecationWarning)
             mudata.write_zarr(str(temporary), mdata)
-        for entry in (*temporary.rglob("*"), temporary):
-            _sync(entry)
         _verify_zarr(temporary, mdata)
-        _exchange(temporary, target)
-        _sync(target.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     logger.info("wrote %s", target)
 
 
@@ -144,37 +121,11 @@ def _verify_zarr(path: Path, mdata: MuData) -> None:
         raise InputError(msg)
 
 
-def _exchange(temporary: Path, target: Path) -> None:
-    """Put a folder in the place of another; the old one is left under the temporary name."""
-    if not target.exists():
-        temporary.rename(target)
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    names = os.fsencode(temporary), os.fsencode(target)
-    if hasattr(libc, "renameat2") and libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
-        return
-    aside = _temporary(target)
-    target.rename(aside)
-    try:
-        temporary.rename(target)
-    except OSError:
-        aside.rename(target)
-        raise
-    aside.rename(temporary)
-
-
 def _checked_target(path: str | Path, *, overwrite: bool) -> Path:
     """Return the real path to write to, if something may be written there."""
-    target = Path(path).expanduser().resolve()  # through a symbolic link, to the file itself
-    folder = target.parent
-    if not folder.is_dir():
-        msg = f"The folder '{folder}' does not exist; make it first."
-        raise InputError(msg)
+    target = real_target(path)
     if target.exists() and not overwrite:
         msg = f"'{target}' is there already; give another path, or overwrite=True."
-        raise InputError(msg)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        msg = f"The folder '{folder}' is not writable; choose another, or change its permissions."
         raise InputError(msg)
     return target
 
@@ -185,7 +136,7 @@ def _prepare(target: Path, mdata: MuData) -> MuData:
         mdata = copied(mdata)
     light, needed = writable(mdata)
     needed += _backed_bytes(mdata)
-    _sweep(target)
+    sweep(target)
     free = shutil.disk_usage(target.parent).free
     if free < needed + _SPARE_BYTES:
         msg = (
@@ -196,48 +147,9 @@ def _prepare(target: Path, mdata: MuData) -> MuData:
     return light
 
 
-def _temporary(target: Path) -> Path:
-    return target.parent / _TEMPORARY.format(name=target.name, pid=os.getpid(), token=secrets.token_hex(4))
-
-
 def _backed_bytes(mdata: MuData) -> int:
     name = getattr(mdata.file, "filename", None) if mdata.isbacked else None
     return Path(name).stat().st_size if name is not None and Path(name).is_file() else 0
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sweep(target: Path) -> None:
-    """Remove temporary files of this target whose writer is gone."""
-    pattern = re.compile(re.escape(f".{target.name}.") + r"([0-9]+)-[0-9a-f]{8}\.tilegrn-tmp")
-    for entry in target.parent.iterdir():
-        match = pattern.fullmatch(entry.name)
-        if match is None or entry.is_symlink():
-            continue
-        old = time.time() - entry.stat().st_mtime > _STALE_SECONDS  # its number may by now be another process's
-        if old or not _is_running(int(match[1])):
-            logger.info("removing %s, left behind by a run that was killed", entry)
-            if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                with contextlib.suppress(FileNotFoundError, PermissionError):
-                    entry.unlink()
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def _verify(path: Path, mdata: MuData) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from tilegrn import _check
+from tilegrn._atomic import write_text
 from tilegrn.errors import InputError
 from tilegrn.io._peaks import parse_peaks
 from tilegrn.io._text import data_lines, existing_file, read_text, split_tabs
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
-__all__ = ["PeakSet", "peak_set", "write_atomically", "write_homer_peaks"]
+__all__ = ["PeakSet", "peak_set", "write_homer_peaks"]
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", re.ASCII)
 _CHROM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:*-]*", re.ASCII)
@@ -60,7 +59,7 @@ def peak_set(peaks: MuData | AnnData | pd.DataFrame | Sequence[str] | str | Path
     ----------
     peaks
         A MuData, an AnnData whose features are peaks, peak names, a table with ``chrom, start, end`` and perhaps
-        ``name``, or the path of a BED file.
+        ``name``, a PyRanges, or the path of a BED file.
     atac
         Name of the modality of a MuData.
 
@@ -71,9 +70,11 @@ def peak_set(peaks: MuData | AnnData | pd.DataFrame | Sequence[str] | str | Path
     """
     if isinstance(peaks, str | Path):
         return _from_bed(existing_file(peaks, "BED file"))
-    if isinstance(peaks, pd.DataFrame):
-        return _from_table(peaks)
     source: Any = peaks
+    if isinstance(getattr(source, "df", None), pd.DataFrame):  # a PyRanges, which has column names of its own
+        source = source.df.rename(columns={"Chromosome": "chrom", "Start": "start", "End": "end", "Name": "name"})
+    if isinstance(source, pd.DataFrame):
+        return _from_table(source)
     if hasattr(source, "mod"):
         source = _check.modality(source, atac)
     names = [str(n) for n in getattr(source, "var_names", source)]
@@ -123,7 +124,7 @@ def write_homer_peaks(
     Parameters
     ----------
     peaks
-        A MuData, peak names, or a table ``chrom, start, end`` (0-based) and perhaps ``name``.
+        A MuData, peak names, a table ``chrom, start, end`` (0-based) and perhaps ``name``, or a PyRanges.
     path
         File to write. It appears whole or not at all.
     format
@@ -143,7 +144,7 @@ def write_homer_peaks(
     found = peak_set(peaks, atac=atac)
     target = Path(path).expanduser()
     as_bed = format == "bed" or (format == "auto" and target.suffix.lower() == ".bed")
-    write_atomically(target, peak_lines(found, found.ids, as_bed=as_bed))
+    write_text(target, peak_lines(found, found.ids, as_bed=as_bed))
 
 
 def peak_lines(peaks: PeakSet, ids: Sequence[str], *, as_bed: bool) -> str:
@@ -157,30 +158,3 @@ def peak_lines(peaks: PeakSet, ids: Sequence[str], *, as_bed: bool) -> str:
         return "".join(f"{c}\t{s}\t{e}\t{i}\t0\t+\n" for c, s, e, i in rows)
     rows = zip(ids, peaks.chrom, peaks.start + 1, peaks.end, strict=True)
     return "".join(f"{i}\t{c}\t{s}\t{e}\t+\n" for i, c, s, e in rows)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file that is there whole or not at all.
-
-    Raises
-    ------
-    InputError
-        If the folder does not exist or cannot be written to.
-    """
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    except OSError as err:
-        msg = f"Cannot write '{path}': {err.strerror or err}. Name a folder that exists and can be written to."
-        raise InputError(msg) from err
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)  # mkstemp makes files that nobody else may read
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from tilegrn._atomic import new_file
 from tilegrn.errors import InputError
 from tilegrn.io._peaks import parse_peaks
 
@@ -68,13 +69,9 @@ def write_links(
     else:
         msg = f"format='{format}' is unknown; there are 'auto', 'bedpe', 'interact' and 'csv'."
         raise InputError(msg)
-    part = where.with_name(f".{where.name}.part")
-    try:
-        data = text.encode("utf-8")
+    data = text.encode("utf-8")
+    with new_file(where) as part:
         part.write_bytes(gzip.compress(data, mtime=0) if where.suffix == ".gz" else data)
-        part.replace(where)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _places(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:

@@ -10,11 +10,11 @@ import re
 import warnings
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from tilegrn._atomic import write_text
 from tilegrn.errors import InputError, ToolError
 from tilegrn.io._motif_formats import PARSERS, Draft, fault, recognise
 from tilegrn.io._text import existing_file, read_text
@@ -23,6 +23,7 @@ from tilegrn.motifs._pvalue import score_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -200,7 +201,7 @@ def write_motifs(motifs: Iterable[Motif], path: str | Path) -> None:
             raise InputError(msg)
         parts.append(f">{motif.consensus or consensus(motif.probabilities)}\t{motif.name}\t{motif.threshold!r}\n")
         parts.extend("\t".join(repr(float(p)) for p in row) + "\n" for row in motif.probabilities)
-    Path(path).write_text("".join(parts), encoding="utf-8")
+    write_text(path, "".join(parts))
 
 
 def consensus(probabilities: NDArray[np.float64]) -> str:

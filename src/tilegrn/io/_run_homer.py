@@ -68,7 +68,7 @@ def run_homer(
     Parameters
     ----------
     peaks
-        A MuData, peak names such as ``chr1:3000-4000``, or a table ``chrom, start, end`` (0-based).
+        A MuData, peak names such as ``chr1:3000-4000``, a table ``chrom, start, end`` (0-based), or a PyRanges.
     genome
         A FASTA file (plain or gzipped), or the name of a genome installed in HOMER (``"mm10"``).
     motifs

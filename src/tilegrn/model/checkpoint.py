@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tilegrn._atomic import new_folder, read_json, sha256
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,28 +40,12 @@ def write_folder(folder: str | Path, text: dict[str, Any], arrays: dict[str, NDA
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / _MANIFEST).exists())):
         msg = f"'{target}' exists and is no tilegrn model; name another folder."
         raise InputError(msg)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with new_folder(target) as made:
         save_file({k: v.copy(order="C") for k, v in arrays.items()}, made / _ARRAYS)
+        (made / _ARRAYS).chmod(0o644)  # safetensors makes files that nobody else may read
         (made / _TEXT).write_text(json.dumps({"format": FORMAT, **text}, indent=1), encoding="utf-8")
-        sums = {name: _sha256(made / name) for name in (_TEXT, _ARRAYS)}
+        sums = {name: sha256(made / name) for name in (_TEXT, _ARRAYS)}
         (made / _MANIFEST).write_text(json.dumps({"format": FORMAT, "sha256": sums}, indent=1), encoding="utf-8")
-        for path in (*made.iterdir(), made):
-            _sync(path)
-        (made / _ARRAYS).chmod(0o644)
-        made.chmod(0o755)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-            target.replace(old)
-            made.replace(target)
-            shutil.rmtree(old)
-        else:
-            made.replace(target)
-        _sync(target.parent)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
 
 
 def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
@@ -82,7 +63,7 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[n
     if not manifest.is_file():
         msg = f"'{source}' holds no {_MANIFEST}: it is no tilegrn model, or was not written to its end."
         raise InputError(msg)
-    listed = _json(manifest)
+    listed = read_json(manifest)
     if int(listed.get("format", 0)) > FORMAT:
         msg = f"'{source}' has model format {listed['format']}, newer than {FORMAT}; upgrade tilegrn to read it."
         raise InputError(msg)
@@ -95,33 +76,7 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[n
         if not path.is_file():
             msg = f"'{source}' lacks {name}: the model is incomplete. Copy or save it again."
             raise InputError(msg)
-        if sums.get(name) != _sha256(path):
+        if sums.get(name) != sha256(path):
             msg = f"'{path}' does not match its SHA-256 sum: it is truncated or was changed. Copy or save it again."
             raise InputError(msg)
-    text = _json(source / _TEXT)
-    return text, load_file(source / _ARRAYS)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        msg = f"'{path}' is not valid JSON ({error}): it is truncated or was changed."
-        raise InputError(msg) from error
-    if not isinstance(value, dict):
-        msg = f"'{path}' is not a JSON object; it is no tilegrn model."
-        raise InputError(msg)
-    return value
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return read_json(source / _TEXT), load_file(source / _ARRAYS)

@@ -20,8 +20,8 @@ __all__ = ["TwoBit", "is_twobit"]
 
 _SIGNATURE = 0x1A412743
 _BASES = np.frombuffer(b"TCAG", dtype=np.uint8)
-_UNPACKED = _BASES[(np.arange(256)[:, None] >> np.array([6, 4, 2, 0])) & 3]
-"""256 x 4: the letters of every byte."""
+_UNPACKED = _BASES[(np.arange(256)[:, None] >> np.array([6, 4, 2, 0])) & 3].view(np.uint32).ravel()
+"""The four letters of every byte, as one number so that one look-up finds them."""
 
 
 def is_twobit(path: Path) -> bool:
@@ -72,7 +72,7 @@ class TwoBit:
             return b""
         first = start // 4
         raw = np.frombuffer(self._read(record.packed + first, (end + 3) // 4 - first), dtype=np.uint8)
-        letters = _UNPACKED[raw].ravel()[start - 4 * first : end - 4 * first].copy()
+        letters = _UNPACKED.take(raw).view(np.uint8)[start - 4 * first : end - 4 * first]
         for lo, hi in _overlaps(record.n_blocks, start, end):
             letters[lo:hi] = ord("N")
         for lo, hi in _overlaps(record.masked, start, end):
@@ -124,6 +124,8 @@ class TwoBit:
 
 def _overlaps(blocks: NDArray[np.int64], start: int, end: int) -> list[tuple[int, int]]:
     """Parts of sorted blocks between start and end, counted from start."""
-    lo = int(np.searchsorted(blocks[1], start, side="right"))
-    hi = int(np.searchsorted(blocks[0], end, side="left"))
+    lo = int(blocks[1].searchsorted(start, side="right"))
+    hi = int(blocks[0].searchsorted(end, side="left"))
+    if lo >= hi:
+        return []
     return [(max(int(a) - start, 0), min(int(b), end) - start) for a, b in blocks[:, lo:hi].T]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from tilegrn import _check
 from tilegrn.errors import InputError
@@ -12,7 +14,6 @@ from tilegrn.pl._network import one_group
 from tilegrn.pl._style import ACCENT, GREY, MODEL, axes, tidy
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from mudata import MuData
 
@@ -143,24 +144,24 @@ def knockout_embedding(
         value, label = change[:, adata.var_names.get_loc(gene)], f"change of {gene} (log rate)"
     ax = axes(ax, size=(4.6, 3.8))
     limit = float(np.nanquantile(np.abs(value), 0.99)) or 1.0
-    order = np.argsort(np.abs(value), kind="stable")
-    dots = ax.scatter(
-        xy[order, 0],
-        xy[order, 1],
-        c=value[order],
-        s=max(2.0, min(18.0, 12_000 / len(xy))),
-        cmap="viridis" if gene is None else "RdBu",
-        vmin=0 if gene is None else -limit,
-        vmax=limit,
-        linewidths=0,
-        rasterized=True,
-    )
-    bar = ax.figure.colorbar(dots, ax=ax, shrink=0.7)
-    bar.set_label(label, fontsize="small")
-    bar.ax.tick_params(labelsize="x-small")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.set_xlabel(f"{basis} 1", fontsize="small")
-    ax.set_ylabel(f"{basis} 2", fontsize="small")
+    order = np.argsort(np.abs(value), kind="stable")  # the largest changes on top, whatever their sign
+    obs = pd.DataFrame({label: value[order]}, index=adata.obs_names[order])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what scanpy says about what it imports
+        import scanpy
+        from anndata import AnnData
+
+        scanpy.pl.embedding(
+            AnnData(obs=obs, obsm={basis: xy[order]}),
+            basis,
+            color=label,
+            sort_order=False,
+            size=max(2.0, min(18.0, 12_000 / len(xy))),
+            color_map="viridis" if gene is None else "RdBu",
+            vmin=0 if gene is None else -limit,
+            vmax=limit,
+            ax=ax,
+            show=False,
+        )
     tidy(ax)
     return ax

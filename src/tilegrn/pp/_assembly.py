@@ -10,7 +10,7 @@ import numpy as np
 from tilegrn._symbols import Found, find_symbols, listed, warn_ambiguous
 from tilegrn.errors import InputError
 from tilegrn.io._chroms import is_contig, is_mitochondrial
-from tilegrn.io._genome import ASSEMBLIES, identify_assembly, read_chrom_sizes
+from tilegrn.io._genome import ASSEMBLIES, identify_assembly, read_chrom_sizes, with_chr
 from tilegrn.io._tss import TSS_TABLES, read_tss
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def refuse_other_assembly(origin: str, grid: Grid) -> None:
         return
     theirs = read_chrom_sizes(origin)
     for chrom, length in zip(grid.chroms, map(int, grid.lengths), strict=True):
-        name = chrom if chrom.startswith("chr") else f"chr{chrom}"
+        name = with_chr(chrom)
         if is_mitochondrial(chrom) or is_contig(chrom) or theirs.get(name, length) == length:
             continue
         sizes = dict(zip(grid.chroms, map(int, grid.lengths), strict=True))

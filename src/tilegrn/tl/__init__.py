@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tilegrn.get._potentials import Potentials, potentials
 from tilegrn.tl._compatibility import Compatibility, compatibility
 from tilegrn.tl._edges import edges
 from tilegrn.tl._evaluate import scorecard
@@ -12,7 +13,6 @@ from tilegrn.tl._network import NetworkScore, evaluate_network
 from tilegrn.tl._pair_weights import PairWeights
 from tilegrn.tl._pairs import score_pairs
 from tilegrn.tl._perturb import knockout
-from tilegrn.tl._potential import Potentials, Tensor, potentials
 from tilegrn.tl._predict import predict
 from tilegrn.tl._regulons import regulons
 from tilegrn.tl._scorecard import Scorecard
@@ -25,7 +25,6 @@ __all__ = [
     "PairWeights",
     "Potentials",
     "Scorecard",
-    "Tensor",
     "compatibility",
     "edges",
     "evaluate_network",

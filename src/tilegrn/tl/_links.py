@@ -28,7 +28,7 @@ from tilegrn.tl._pair_features import (
 )
 from tilegrn.tl._pair_places import on_line
 from tilegrn.tl._pair_weights import PairWeights
-from tilegrn.tl._pairs import density
+from tilegrn.tl._pairs import density, warn_model_unread
 
 if TYPE_CHECKING:
     import os
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
+    from tilegrn.model.grn_model import GRNModel
     from tilegrn.tl._pair_places import Floats, Ints, Places
 
 __all__ = ["links"]
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 def links(
     mdata: MuData,
+    model: GRNModel | None = None,
     *,
     groupby: str | None = None,
     group: str | None = None,
@@ -67,6 +69,8 @@ def links(
     ----------
     mdata
         Multiome data after :func:`tilegrn.pp.tss_distance`.
+    model
+        Not read, see :func:`score_pairs`.
     groupby, group
         Column of ``obs``: links of each group, or of one.
     top
@@ -93,6 +97,8 @@ def links(
     InputError
         If a group is unknown, an argument is out of range, or no peak is within reach of a gene.
     """
+    if model is not None:
+        warn_model_unread(stacklevel=3)
     if top is not None and top < 1:
         msg = f"top is {top}; give 1 or more peaks a gene, or None for all."
         raise InputError(msg)

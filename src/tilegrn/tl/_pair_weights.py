@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tilegrn._atomic import write_text
 from tilegrn.errors import InputError
 from tilegrn.tl._pair_features import BASE
 
@@ -102,7 +103,6 @@ class PairWeights:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the weights as JSON, whole or not at all; :meth:`load` reads them."""
-        where = Path(path)
         whole = {
             "format": _FORMAT,
             "origin": dict(self.origin),
@@ -110,12 +110,7 @@ class PairWeights:
             "weights": self.table.to_dict("records"),
             "validation": self.validation.to_dict("records"),
         }
-        part = where.with_name(f".{where.name}.part")
-        try:
-            part.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-            part.replace(where)
-        finally:
-            part.unlink(missing_ok=True)
+        write_text(path, json.dumps(whole, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PairWeights:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
+    from tilegrn.model.grn_model import GRNModel
     from tilegrn.tl._pair_places import Floats, Ints, Places
 
 __all__ = ["score_pairs"]
@@ -39,6 +40,7 @@ COLUMNS = ("chrom", "start", "end", "gene")
 def score_pairs(
     mdata: MuData,
     pairs: pd.DataFrame,
+    model: GRNModel | None = None,
     *,
     groupby: str | None = None,
     group: str | None = None,
@@ -66,6 +68,9 @@ def score_pairs(
         Multiome data after :func:`tilegrn.pp.tss_distance`.
     pairs
         ``chrom, start, end`` (bp, half-open) and ``gene``, any index, any further columns. Elements need not be peaks.
+    model
+        Not read, with a warning: what a trained model weighs pairs by made the score worse (by .009 of AUPRC, 95 %
+        interval .001 to .017, on the pairs of the shipped weights; ``benchmarks/pairs_with_model.py``).
     groupby, group
         Column of ``obs``, and the group to score for. Without them all cells are one group, and the features of other
         groups fall away (a set of weights of its own).
@@ -115,10 +120,10 @@ def score_pairs(
     Notes
     -----
     Element-gene models of this kind: Fulco et al., Nat Genet 2019 (ABC); Gschwind et al., 2023 (ENCODE-rE2G); Sheth et
-    al., 2024 (scE2G). Features and weights here are tilegrn's own. What a trained model weighs pairs by has no part in
-    the score, which it made worse (by .009 of AUPRC, 95 % interval .001 to .017, on the pairs of the shipped weights;
-    ``benchmarks/pairs_with_model.py``).
+    al., 2024 (scE2G). Features and weights here are tilegrn's own.
     """
+    if model is not None:
+        warn_model_unread(stacklevel=3)
     table = check_pairs(pairs)
     used = PairWeights.shipped() if weights is None else weights
     data = read_pair_data(mdata, groupby=groupby, tss=tss, layer=layer, rna=rna, atac=atac)
@@ -148,6 +153,12 @@ def score_pairs(
     )
     out.attrs = attrs
     return out
+
+
+def warn_model_unread(stacklevel: int) -> None:
+    """Say that a model has no part in the score."""
+    msg = "The model is not read: its weights of pairs made this score worse. Leave it out."
+    warnings.warn(msg, UserWarning, stacklevel=stacklevel)
 
 
 def check_pairs(pairs: pd.DataFrame, also: tuple[str, ...] = ()) -> pd.DataFrame:

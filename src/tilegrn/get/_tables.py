@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 
 from tilegrn import _store
-from tilegrn._edges_table import edges
 from tilegrn._symbols import labelled
 from tilegrn._tss_pairs import peak_gene_pairs, window_scores
 
 if TYPE_CHECKING:
     from mudata import MuData
 
-__all__ = ["binding", "edges", "peak_tg", "window_tg", "windows"]
+__all__ = ["binding", "peak_tg", "window_tg", "windows"]
 
 
 def windows(mdata: MuData, *, atac: str = "atac") -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tilegrn._grid import Grid
 
-__all__ = ["Potentials", "Tensor", "potentials"]
+__all__ = ["Potentials", "Tensor", "potentials", "tensor"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +201,48 @@ def _restrict(
         msg = f"{int((pos < 0).sum())} labels are no {what}, e.g. '{labels[int(np.flatnonzero(pos < 0)[0])]}'."
         raise InputError(msg)
     return sparse.csr_matrix(mat[:, pos]), labels
+
+
+def tensor(
+    mdata: MuData,
+    cells: str | Sequence[str],
+    *,
+    tfs: Sequence[str] | None = None,
+    windows: Sequence[str] | None = None,
+    genes: Sequence[str] | None = None,
+    max_gb: float = 1.0,
+    layer: str | None = None,
+    rna: str = "rna",
+    atac: str = "atac",
+) -> Tensor:
+    """Build a dense slice of the TF x window x TG scores of one cell, or of the mean of several.
+
+    The same as ``grn.tl.potentials(mdata, cells).tensor(...)``.
+
+    Parameters
+    ----------
+    mdata
+        Multiome data after ``bin_peaks``, ``tss_distance`` and ``add_binding``.
+    cells
+        One barcode, or several whose counts are averaged.
+    tfs, windows, genes, max_gb
+        As in :meth:`Potentials.tensor`.
+    layer, rna, atac
+        As in :func:`tilegrn.tl.potentials`.
+
+    Returns
+    -------
+    :class:`Tensor`: TFs x windows x genes, float64, with its labels.
+
+    Raises
+    ------
+    InputError
+        If the slice does not fit ``max_gb``, or a label is unknown.
+    MissingStepError
+        If a step was not run; the message names it.
+    """
+    pooled = cast("Potentials", potentials(mdata, cells, layer=layer, rna=rna, atac=atac))
+    return pooled.tensor(tfs=tfs, windows=windows, genes=genes, max_gb=max_gb)
 
 
 def potentials(
