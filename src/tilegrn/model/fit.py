@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import signal
 import tempfile
-import threading
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from tilegrn.model.batches import Batch, BatchMaker, CellData
+from tilegrn.model.fences import quiet, restored_signals
 from tilegrn.model.loss import cell_loss, gene_loss
 from tilegrn.model.schedule import one_cycle
 
@@ -107,7 +106,6 @@ class _Training(pl.LightningModule):
         self.history: dict[str, list[float]] = {"train_loss": [], "val_loss": []}
         self.start = torch.zeros(0)
         self.at_start: dict[str, Tensor] = {}
-        self.since = 0
         self._sums = [0.0, 0.0]
         self._val: list[Tensor] = []
 
@@ -225,13 +223,16 @@ class _Training(pl.LightningModule):
         )
         if self.best is None or value < float(self.best[0].mean()):
             self.best = (each, {k: v.detach().clone() for k, v in self.network.state_dict().items()})
-            self.since = 0
-            return
-        self.since += 1
+
+    def stops(self) -> list[pl.Callback]:
+        """Return what ends the training where the validation loss stalls."""
+        if self.val_maker is None:
+            return []
         # Losses stop falling for a while at the peak of the learning rate; only a long stall means overfitting.
-        patience = self.config_.patience or max(8, self.config_.max_epochs // 3)
-        if self.since >= patience:
-            self.trainer.should_stop = True
+        stop = EarlyStopping("val_loss", patience=self.config_.patience or max(8, self.config_.max_epochs // 3))
+        if self.best is not None:
+            stop.best_score = self.best[0].mean()
+        return [stop]
 
     def begin(self) -> None:
         """Judge a start that is a regression of its own: what follows has to be better."""
@@ -335,14 +336,14 @@ def fit_network(
     )
     if teacher is None:
         module.begin()
-    with tempfile.TemporaryDirectory(prefix="tilegrn-") as folder, _quiet(), _restored_signals():
+    with tempfile.TemporaryDirectory(prefix="tilegrn-") as folder, quiet(), restored_signals():
         trainer = pl.Trainer(
             accelerator=options.accelerator,
             devices=options.devices,
             strategy=options.strategy,
             precision=options.precision,
             logger=options.logger if options.logger is not None else False,
-            callbacks=list(options.callbacks),
+            callbacks=[*options.callbacks, *module.stops()],
             max_epochs=config.max_epochs,
             log_every_n_steps=max(1, min(50, module.maker.n_batches())),
             gradient_clip_val=config.gradient_clip,
@@ -367,36 +368,3 @@ def fit_network(
     network.eval()
     network.to("cpu")
     return module.history, bool(trainer.interrupted)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Lightning's banners and the warnings that do not concern a user of this package."""
-    source = logging.getLogger("lightning.pytorch")
-    level = source.level
-    source.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-        warnings.filterwarnings("ignore", message=".*Trying to infer the `batch_size`.*")
-        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*optimizer.step.*")
-        warnings.filterwarnings("ignore", message=".*no `val_dataloader`.*")
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="(lightning|torch).*")
-        warnings.filterwarnings("ignore", category=FutureWarning, module="(lightning|torch).*")
-        try:
-            yield
-        finally:
-            source.setLevel(level)
-
-
-@contextmanager
-def _restored_signals() -> Iterator[None]:
-    """Give Ctrl-C back: Lightning ignores it after it has caught one."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
