@@ -229,7 +229,8 @@ class _Training(pl.LightningModule):
         if self.val_maker is None:
             return []
         # Losses stop falling for a while at the peak of the learning rate; only a long stall means overfitting.
-        stop = EarlyStopping("val_loss", patience=self.config_.patience or max(8, self.config_.max_epochs // 3))
+        patience = self.config_.patience or max(8, self.config_.max_epochs // 3)
+        stop = EarlyStopping("val_loss", patience=patience, check_finite=False)  # the next step names what is wrong
         if self.best is not None:
             stop.best_score = self.best[0].mean()
         return [stop]
