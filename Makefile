@@ -98,7 +98,7 @@ lightning: $(VENV)/.test  ## training with the oldest lightning that pyproject.t
 	$(BIN)/python -m pip install -qq --no-deps --upgrade --target .venv-lightning \
 		"$$($(BIN)/python tools/dependencies.py --floors --only lightning)"
 	PYTHONPATH=.venv-lightning $(BIN)/python -c 'import lightning as l, sys; print("lightning", l.__version__); sys.exit(".venv-lightning" not in l.__file__)'
-	PYTHONPATH=.venv-lightning $(BIN)/python -m pytest -m "not slow" tests/tl/test_train.py $(PYTEST_ARGS)
+	PYTHONPATH=.venv-lightning $(BIN)/python -m pytest -m "not slow" tests/tl/training/test_train.py $(PYTEST_ARGS)
 
 LEG ?= .venv-new
 LEG_PYTHONS ?= 3.13 3.12

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from _cortex import FOLDS, cortex, held_out_pearson
 
-from tilegrn._metrics import expected_log1p
+from tilegrn._stats.metrics import expected_log1p
 from tilegrn.model.config import TeacherConfig, default_config
-from tilegrn.model.schedule import one_cycle
-from tilegrn.model.teacher import _AutoEncoder, _unit, fit_teacher
-from tilegrn.tl._inputs import cell_data, fit_preparation
-from tilegrn.tl._source import read_source
+from tilegrn.model.fit.schedule import one_cycle
+from tilegrn.model.fit.teacher import _AutoEncoder, _unit, fit_teacher
+from tilegrn.tl.training._inputs import cell_data, fit_preparation
+from tilegrn.tl.training._source import read_source
 
 PARTS, EPOCHS, BATCH, RATE = 5, 40, 128, 2e-3
 

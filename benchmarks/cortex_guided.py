@@ -17,10 +17,10 @@ import numpy as np
 from _cortex import FOLDS, between_markers, cortex, held_out_pearson
 
 from tilegrn.model.config import default_config
-from tilegrn.tl._baseline_data import make_inputs
-from tilegrn.tl._baseline_nets import fit_deepset, fit_mlp
-from tilegrn.tl._inputs import cell_data, fit_preparation
-from tilegrn.tl._source import read_source
+from tilegrn.tl.evaluate._baseline_data import make_inputs
+from tilegrn.tl.evaluate._baseline_nets import fit_deepset, fit_mlp
+from tilegrn.tl.training._inputs import cell_data, fit_preparation
+from tilegrn.tl.training._source import read_source
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 

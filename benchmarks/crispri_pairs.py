@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 import tilegrn as grn
-from tilegrn.tl._fit_pairs import auprc_table, out_of_fold
-from tilegrn.tl._network_metrics import METRICS, rank_metrics
-from tilegrn.tl._pair_features import ACTIVITY, BASE, BREADTH, ELSEWHERE
-from tilegrn.tl._pair_weights import EVIDENCE
+from tilegrn._stats.ranking import METRICS, rank_metrics
+from tilegrn.tl.pairs._features import ACTIVITY, BASE, BREADTH, ELSEWHERE
+from tilegrn.tl.pairs._fit_pairs import auprc_table, out_of_fold
+from tilegrn.tl.pairs._weights import EVIDENCE
 
 DATA = Path(os.environ.get("TILEGRN_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 PAIRS = "networks/crispri_K562_hg38_odd_chromosomes.tsv.gz"

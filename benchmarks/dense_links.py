@@ -47,7 +47,7 @@ def measure(path: str) -> dict:
     from scipy.special import logit
 
     import tilegrn as grn
-    from tilegrn.tl._network_metrics import METRICS, rank_metrics
+    from tilegrn._stats.ranking import METRICS, rank_metrics
 
     mdata = grn.io.read_h5mu(path)
     grn.pp.bin_peaks(mdata, "hg38")

@@ -23,7 +23,7 @@ from sklearn.linear_model import Ridge
 from sklearn.utils.extmath import randomized_svd
 
 import tilegrn as grn
-from tilegrn._metrics import pearson
+from tilegrn._stats.metrics import pearson
 
 
 def simulated(size: tuple[int, int, int], seed: int = 0):

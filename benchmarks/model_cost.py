@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from tilegrn.model.batches import BatchMaker, CellData
 from tilegrn.model.config import ModelConfig
-from tilegrn.model.module import Network
-from tilegrn.model.pairs import Pairs
+from tilegrn.model.data.batches import BatchMaker, CellData
+from tilegrn.model.data.pairs import Pairs
+from tilegrn.model.net.network import Network
 
 BASE = {"n_open": 1_000, "n_genes": 4_000, "n_windows": 100_000}
 

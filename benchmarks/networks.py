@@ -58,7 +58,7 @@ def fitted(mdata, models: int, folder: str | None, max_epochs: int | None = None
 
 
 def explained(mdata, model, **choices) -> None:
-    from tilegrn.tl._edges import edges
+    from tilegrn.tl.network._edges import edges
 
     start = time.time()
     edges(mdata, model, **choices)
@@ -77,8 +77,8 @@ def sim(seed: int, models: int, n_knockouts: int, folder: str | None, *, small: 
     from scipy.stats import spearmanr
 
     import tilegrn as grn
-    from tilegrn.tl._network import evaluate_network
-    from tilegrn.tl._perturb import knockout
+    from tilegrn.tl.evaluate._network_score import evaluate_network
+    from tilegrn.tl.network._knockout import knockout
 
     size = {"n_cells": 1000, "n_genes": 300, "n_peaks": 1500, "n_tfs": 40} if small else {}
     mdata = grn.datasets.simulate(seed=seed, **size)
@@ -124,10 +124,10 @@ def direct(seed: int, n_knockouts: int = 12) -> list[dict]:
     from scipy.stats import spearmanr
 
     import tilegrn as grn
-    from tilegrn._scaling import fit_minmax
-    from tilegrn._tss_pairs import window_scores
-    from tilegrn.tl._direct_effects import DirectEffects, fit_direct_effects
-    from tilegrn.tl._network_metrics import METRICS, rank_metrics
+    from tilegrn._core.scaling import fit_minmax
+    from tilegrn._core.tss_pairs import window_scores
+    from tilegrn._stats.ranking import METRICS, rank_metrics
+    from tilegrn.tl.network._direct_effects import DirectEffects, fit_direct_effects
 
     mdata = grn.datasets.simulate(seed=seed)
     truth = mdata.uns["simulation"]
@@ -204,7 +204,7 @@ def _plain_ridge(counts, size, tfs, effects):
 def cortex(models: int, folder: str | None) -> None:
     import tilegrn as grn
     from tilegrn.io._networks import read_network
-    from tilegrn.tl._network import evaluate_network
+    from tilegrn.tl.evaluate._network_score import evaluate_network
 
     mdata = grn.io.read_h5mu(DATA / "multiome" / "mouse_cortex_mm10.h5mu")
     grn.pp.intersect_cells(mdata)

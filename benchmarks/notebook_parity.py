@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests import notebook
 
 import tilegrn as grn
-from tilegrn._mudata import no_pull
+from tilegrn._core.mudata import no_pull
 
 
 def load(data: Path, chrom: str):

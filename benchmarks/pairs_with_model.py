@@ -18,10 +18,10 @@ import pandas as pd
 from crispri_pairs import CELLS, DATA, PAIRS
 
 import tilegrn as grn
-from tilegrn.tl._fit_pairs import auprc_table, out_of_fold
-from tilegrn.tl._inputs import cell_data
-from tilegrn.tl._pair_features import BASE, ELSEWHERE
-from tilegrn.tl._source import read_source
+from tilegrn.tl.pairs._features import BASE, ELSEWHERE
+from tilegrn.tl.pairs._fit_pairs import auprc_table, out_of_fold
+from tilegrn.tl.training._inputs import cell_data
+from tilegrn.tl.training._source import read_source
 
 
 def prepared(pairs: pd.DataFrame):

@@ -53,7 +53,7 @@ def measure(path: Path) -> None:
     """Read one file and print seconds, peak memory and rows."""
     import pyarrow.csv  # noqa: F401  (its import is not read_homer's time)
 
-    from tilegrn.io._homer import read_homer
+    from tilegrn.io.homer._table import read_homer
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start = time.perf_counter()

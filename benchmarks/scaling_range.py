@@ -14,7 +14,7 @@ from _cortex import cortex
 from scipy import sparse
 
 import tilegrn as grn
-from tilegrn._scaling import MinMax, fit_minmax
+from tilegrn._core.scaling import MinMax, fit_minmax
 
 RULES = {"largest count": 1.0, "99 % quantile": 0.99, "95 % quantile": 0.95}
 DRAWS = 20

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tilegrn.motifs._fasta import open_sequences
+from tilegrn.motifs.genome._fasta import open_sequences
 
 N_WINDOWS, WIDTH, LINE = 50_000, 500, 50
 

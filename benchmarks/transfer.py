@@ -14,7 +14,7 @@ import numpy as np
 from _cortex import DATA, between_markers
 
 import tilegrn as grn
-from tilegrn._metrics import expected_log1p, pearson
+from tilegrn._stats.metrics import expected_log1p, pearson
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 NAMES = {"sample1_hg38": "sample1 (300 cells, 1,000 genes, 9,860 peaks)",

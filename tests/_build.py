@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 
 import tilegrn as grn
-from tilegrn._mudata import no_pull, quiet_update
+from tilegrn._core.mudata import no_pull, quiet_update
 from tilegrn.errors import TileGRNError
 
 CELLS = [f"AAAC{i:04d}-1" for i in range(12)]

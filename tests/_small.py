@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tilegrn._mudata import no_pull
+from tilegrn._core.mudata import no_pull
 
 SIZES = {"chr1": 10_500, "chr2": 5_000}
 PEAKS = ["chr1:100-600", "chr1:900-1300", "chr1:1000-1400", "chr1:3500-4500", "chr1:10200-10500", "chr2:2000-2600"]

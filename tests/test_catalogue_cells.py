@@ -10,9 +10,9 @@ from scipy import sparse
 
 import tilegrn as grn
 from tests._build import BINDING, CELLS, SIZES, TSS, binned, build, fingerprint, refused
-from tilegrn import _check
-from tilegrn._mudata import no_pull
-from tilegrn._scaling import fit_minmax
+from tilegrn._core import check
+from tilegrn._core.mudata import no_pull
+from tilegrn._core.scaling import fit_minmax
 from tilegrn.errors import InputError
 
 
@@ -207,7 +207,7 @@ def test_entries_of_one_place_are_added_up_in_full(dtype, one, other, form):
     }
     x = parts[form]()
     before = x.data.copy()
-    got = _check.as_csr(x, "'rna'.X")
+    got = check.as_csr(x, "'rna'.X")
     assert got.max() == int(one) + int(other)
     assert got.has_canonical_format
     assert x.nnz == 3

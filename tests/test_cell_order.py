@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import tilegrn as grn
 from tests._small import BINDING, SIZES, TSS, copied, small
-from tilegrn import _check
-from tilegrn._mudata import no_pull, quiet_update
+from tilegrn._core import check
+from tilegrn._core.mudata import no_pull, quiet_update
 
 
 def labelled(n=12):
@@ -65,7 +65,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_belong_to_their_cells(kind):
     mdata = KINDS[kind](labelled())
-    assert _check.cell_labels(mdata, "batch", "rna", "atac").tolist() == of_name(mdata["rna"].obs_names)
+    assert check.cell_labels(mdata, "batch", "rna", "atac").tolist() == of_name(mdata["rna"].obs_names)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -116,7 +116,7 @@ def test_cells_without_a_label_are_named():
     with pytest.raises(
         grn.errors.InputError, match=r"mdata\.obs\['batch'\] has no value for 1 of 13 cells, e\.g\. 'late'"
     ):
-        _check.cell_labels(mdata, "batch", "rna", "atac")
+        check.cell_labels(mdata, "batch", "rna", "atac")
 
 
 def test_columns_that_disagree_are_said():

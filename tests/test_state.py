@@ -9,8 +9,8 @@ from scipy import sparse
 
 import tilegrn as grn
 from tests._small import BINDING, SIZES, TSS, copied, small
-from tilegrn import _store
-from tilegrn._mudata import no_pull, quiet_update
+from tilegrn._core import store
+from tilegrn._core.mudata import no_pull, quiet_update
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_zarr(done, tmp_path):
 def test_subset_of_cells(done):
     part = copied(done[done.obs_names[5:15]])
     rows = slice(5, 15)
-    assert (_store.cell_windows(part) != done["atac"].obsm["windows"][rows]).nnz == 0
+    assert (store.cell_windows(part) != done["atac"].obsm["windows"][rows]).nnz == 0
     got = grn.tl.potentials(part, "c7").tf_tg
     assert abs(got - grn.tl.potentials(done, "c7").tf_tg).max() == 0
 
@@ -76,7 +76,7 @@ def test_subset_of_genes(done):
     part = copied(done)
     part.mod["rna"] = done["rna"][:, ["G1", "Ta", "G2"]].copy()
     quiet_update(part)
-    assert (_store.tss_distance(part)[0] != done["rna"].varm["tss_distance"][2]).nnz == 0
+    assert (store.tss_distance(part)[0] != done["rna"].varm["tss_distance"][2]).nnz == 0
     got, whole = grn.tl.potentials(part, "c7"), grn.tl.potentials(done, "c7")
     assert got.tfs == ["Ta"]
     assert got.tf_tg.toarray()[0].tolist() == whole.tf_tg.toarray()[0, [2, 0, 3]].tolist()
@@ -88,7 +88,7 @@ def test_subset_of_peaks_keeps_rows_and_refuses_sums(done):
     keep = [0, 2, 5]
     part.mod["atac"] = done["atac"][:, keep].copy()
     quiet_update(part)
-    assert (_store.peak_windows(part) != done["atac"].varm["windows"][keep]).nnz == 0
+    assert (store.peak_windows(part) != done["atac"].varm["windows"][keep]).nnz == 0
     got, whole = grn.tl.potentials(part, "c7"), grn.tl.potentials(done, "c7")
     np.testing.assert_array_equal(got.tf_peak.toarray(), whole.tf_peak.toarray()[keep])
     with pytest.raises(
@@ -96,7 +96,7 @@ def test_subset_of_peaks_keeps_rows_and_refuses_sums(done):
     ):
         grn.pp.scale(part)
     with pytest.raises(grn.errors.StaleError, match=r"rna\.varm\['homer_binding'\].*Run grn\.pp\.add_binding.* again"):
-        _store.window_binding(part)
+        store.window_binding(part)
     grn.pp.bin_peaks(part, SIZES)
     grn.pp.scale(part)
 
@@ -105,15 +105,15 @@ def test_reordered_peaks_are_the_same_peaks(done):
     part = copied(done)
     part.mod["atac"] = done["atac"][:, ::-1].copy()
     quiet_update(part)
-    assert (_store.cell_windows(part) != done["atac"].obsm["windows"]).nnz == 0
+    assert (store.cell_windows(part) != done["atac"].obsm["windows"]).nnz == 0
 
 
 def test_other_windows_make_the_rest_stale(done):
     grn.pp.bin_peaks(done, SIZES, window_size=500)
     with pytest.raises(grn.errors.StaleError, match=r"rna\.varm\['tss_distance'\].*Run grn\.pp\.tss_distance.* again"):
-        _store.tss_distance(done)
+        store.tss_distance(done)
     with pytest.raises(grn.errors.StaleError, match=r"homer_binding.*Run grn\.pp\.add_binding.* again"):
-        _store.window_binding(done)
+        store.window_binding(done)
 
 
 def test_views_are_written_without_touching_the_parent():

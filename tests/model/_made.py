@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from tilegrn.model.batches import CellData
-from tilegrn.model.cis import WindowMoments
 from tilegrn.model.config import ModelConfig
-from tilegrn.model.module import Network
-from tilegrn.model.pairs import pair_lists
+from tilegrn.model.data.batches import CellData
+from tilegrn.model.data.pairs import pair_lists
+from tilegrn.model.net.cis import WindowMoments
+from tilegrn.model.net.network import Network
 
 
 def made(

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from tests.motifs import slow_scan
 from tilegrn.errors import InputError
 from tilegrn.motifs import Motif, count_hits, find_hits
-from tilegrn.motifs import _fasta as fasta_module
 from tilegrn.motifs import _scan as scan_module
-from tilegrn.motifs._fasta import Fasta, open_sequences
 from tilegrn.motifs._intervals import read_intervals
+from tilegrn.motifs.genome import _fasta as fasta_module
+from tilegrn.motifs.genome._fasta import Fasta, open_sequences
 
 RNG = np.random.default_rng(7)
 GENOME = {

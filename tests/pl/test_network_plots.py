@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from tests._small import BINDING, SIZES, TSS, small
 
-from tilegrn import _keys as K
-from tilegrn import _store, pp
+from tilegrn import pp
+from tilegrn._core import keys as K
+from tilegrn._core import store
 from tilegrn.errors import InputError, MissingStepError
 from tilegrn.pl._heatmap import edge_heatmap
 from tilegrn.pl._knockout import knockout, knockout_embedding
@@ -93,7 +94,7 @@ def test_locus_draws_an_arc_per_window():
             "stability": 1.0,
         }
     )
-    _store.put_record(mdata, K.REC_EDGES, {"network": triplets, "triplets": triplets})
+    store.put_record(mdata, K.REC_EDGES, {"network": triplets, "triplets": triplets})
     ax = locus(mdata, "G1")
     arcs = [line for line in ax.lines if len(line.get_xdata()) > 10]
     assert len(arcs) == 2

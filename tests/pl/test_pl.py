@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection, PolyCollection
 from scipy import sparse, stats
-from tests.tl._judged import judged, rows
+from tests.tl.evaluate._judged import judged, rows
 
 import tilegrn as grn
-from tilegrn import _keys as K
-from tilegrn import _store
-from tilegrn._metrics import expected_log1p
+from tilegrn._core import keys as K
+from tilegrn._core import store
+from tilegrn._stats.metrics import expected_log1p
 from tilegrn.errors import InputError, MissingStepError
 
 
@@ -158,7 +158,7 @@ def test_training_draws_the_losses_of_each_network():
         "train_loss_1": np.array([3.1, 2.1]),
         "val_loss_1": np.array([], dtype=float),
     }
-    _store.put_record(mdata, K.REC_TRAIN, record)
+    store.put_record(mdata, K.REC_TRAIN, record)
     ax = grn.pl.training(mdata)
     drawn = [list(line.get_ydata()) for line in ax.lines]
     assert drawn == [[3.0, 2.0, 1.0], [3.5, 2.5, 2.6], [2.5], [3.1, 2.1]]
@@ -182,7 +182,7 @@ def test_training_says_what_is_wrong():
     with pytest.raises(InputError, match="Expected a model"):
         grn.pl.training(3)
     mdata = judged()
-    _store.put_record(mdata, K.REC_TRAIN, {"seed": 1})
+    store.put_record(mdata, K.REC_TRAIN, {"seed": 1})
     with pytest.raises(InputError, match="no history"):
         grn.pl.training(mdata)
 
@@ -214,7 +214,7 @@ def uncertain():
         expected_log1p(np.exp(centre + d) * (size / depth * 100)[:, None], depth / 100) for d in (0.05, 0, -0.05)
     )
     rna.layers[K.PREDICTED], rna.layers["predicted_sd"] = p, ((up - down) / 0.1 * sd).astype(np.float32)
-    _store.put_record(mdata, K.REC_PREDICT, {"median_depth": 100.0, "calibrated": True})
+    store.put_record(mdata, K.REC_PREDICT, {"median_depth": 100.0, "calibrated": True})
     return mdata
 
 

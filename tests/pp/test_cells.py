@@ -10,8 +10,8 @@ import pytest
 
 import tilegrn as grn
 from tests._small import small
-from tilegrn._mudata import no_pull, quiet_update
-from tilegrn._splits import draw_split, split_from_groups
+from tilegrn._core.mudata import no_pull, quiet_update
+from tilegrn._core.splits import draw_split, split_from_groups
 
 
 def shuffled(drop_rna=(), drop_atac=()):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import tilegrn as grn
 from tests._small import SIZES, TSS, small
-from tilegrn._intervals import distance_pairs, sum_or_nearest
-from tilegrn._symbols import match_symbols
-from tilegrn.io._tss import without_y_copies
+from tilegrn._core.intervals import distance_pairs, sum_or_nearest
+from tilegrn._core.symbols import match_symbols
+from tilegrn.io.annotation._tss import without_y_copies
 
 ANCHORS = ["edge", "center", "end"]
 

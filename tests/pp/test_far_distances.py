@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 
 import tilegrn as grn
-from tilegrn._mudata import no_pull
+from tilegrn._core.mudata import no_pull
 
 SIZES = {"chr1": 4_000_000}
 

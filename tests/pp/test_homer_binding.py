@@ -10,7 +10,7 @@ from mudata import MuData
 from scipy import sparse
 
 from tests.motifs import slow_scan
-from tilegrn._mudata import no_pull
+from tilegrn._core.mudata import no_pull
 from tilegrn.errors import InputError, MissingStepError
 from tilegrn.motifs import Motif
 from tilegrn.pp import add_binding, bin_peaks

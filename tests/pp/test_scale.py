@@ -8,7 +8,7 @@ from scipy import sparse
 
 import tilegrn as grn
 from tests._small import BINDING, SIZES, copied, small
-from tilegrn._scaling import fit_minmax
+from tilegrn._core.scaling import fit_minmax
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from scipy import sparse
 
 import tilegrn as grn
 from tests._small import PEAKS, SIZES, small
-from tilegrn._grid import Grid
+from tilegrn._core.grid import Grid
 from tilegrn.pp._windows import assign_windows, peak_windows
 
 

@@ -15,7 +15,7 @@ from scipy import sparse
 import tilegrn as grn
 from tests._small import copied
 from tests.tl._ready import TINY, simulated, sizes_of
-from tilegrn._mudata import no_pull
+from tilegrn._core.mudata import no_pull
 
 mpl.use("Agg")
 

@@ -10,7 +10,7 @@ import pytest
 
 import tilegrn as grn
 from tests import notebook
-from tilegrn._mudata import quiet_update
+from tilegrn._core.mudata import quiet_update
 from tilegrn.motifs._resolve import resolve
 
 RTOL = 1e-6

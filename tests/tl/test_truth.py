@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 
 import tilegrn as grn
 from tests.tl._ready import sizes_of
-from tilegrn import _store
+from tilegrn._core import store
 
 
 def auroc(score, label):
@@ -30,7 +30,7 @@ def test_cis_weights_rank_true_pairs_and_find_their_reach(decay, least):
     grn.pp.split_cells(mdata)
     model = grn.tl.train(mdata, max_epochs=20, progress=False, accelerator="cpu")
     window, gene, weight, _ = model.cis_weights()
-    membership = _store.peak_windows(mdata)
+    membership = store.peak_windows(mdata)
     at = model.vocabulary.positions(membership.indices.astype(np.int64))
     peak = {p: i for i, p in enumerate(mdata["atac"].var_names)}
     genes = {g: i for i, g in enumerate(model.vocabulary.genes)}

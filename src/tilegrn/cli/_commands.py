@@ -17,9 +17,9 @@ __all__ = ["demo", "info", "run"]
 
 def demo(options: argparse.Namespace) -> None:
     """Simulate cells and run the whole walk on them."""
-    from tilegrn._atomic import new_folder
-    from tilegrn._outputs import check_target
-    from tilegrn._run import Run, Steps, check_inputs, finish, walk
+    from tilegrn._core.atomic import new_folder
+    from tilegrn.cli._outputs import check_target
+    from tilegrn.cli._run import Run, Steps, check_inputs, finish, walk
 
     if options.folder and options.out and options.folder != options.out:
         msg = f"Two folders were given, '{options.folder}' and '{options.out}'; give one."
@@ -58,9 +58,9 @@ def demo(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the whole walk on a file."""
-    from tilegrn._atomic import new_folder
-    from tilegrn._outputs import check_target
-    from tilegrn._run import Run, Steps, check_inputs, finish, walk
+    from tilegrn._core.atomic import new_folder
+    from tilegrn.cli._outputs import check_target
+    from tilegrn.cli._run import Run, Steps, check_inputs, finish, walk
 
     sizes, tss = options.chrom_sizes or options.genome, options.tss or options.genome
     if not sizes or not tss:
@@ -109,7 +109,7 @@ def _report(target: Path, summary: str) -> None:
 
 def info(options: argparse.Namespace) -> None:
     """Say what a file or folder holds."""
-    from tilegrn._info import describe
+    from tilegrn.cli._info import describe
 
     sys.stdout.write(describe(options.path) + "\n")
 

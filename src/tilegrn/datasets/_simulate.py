@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tilegrn._mudata import no_pull
+from tilegrn._core.mudata import no_pull
 from tilegrn.datasets._cells import draw_cells
 from tilegrn.datasets._genome import Genome, draw_motifs, place_genes, place_peaks, write_bases
 from tilegrn.datasets._network import draw_network, truth_tables
@@ -269,8 +269,8 @@ def _to_mudata(cells: Cells, genome: Genome, genes: list[str], n_tfs: int) -> Mu
 def _write(
     folder: Path, mdata: MuData, genome: Genome, motifs: list[Motif], planted: pd.DataFrame, rng: np.random.Generator
 ) -> None:
-    from tilegrn.io._h5mu import write_h5mu
-    from tilegrn.io._motif_files import write_motifs
+    from tilegrn.io.h5mu._h5mu import write_h5mu
+    from tilegrn.motifs._files import write_motifs
 
     folder.mkdir(parents=True, exist_ok=True)
     bases, sites = write_bases(rng, genome, motifs, planted)

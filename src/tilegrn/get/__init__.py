@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tilegrn._edges_table import edges
+from tilegrn._core.edges_table import edges
 from tilegrn.get._potentials import Tensor, tensor
 from tilegrn.get._tables import binding, peak_tg, window_tg, windows
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tilegrn import _check, _store
-from tilegrn._symbols import labelled, match_symbols
-from tilegrn._triplets import count_products, triplet_sums
-from tilegrn._tss_pairs import peak_gene_pairs
+from tilegrn._core import check, store
+from tilegrn._core.symbols import labelled, match_symbols
+from tilegrn._core.tss_pairs import peak_gene_pairs
 from tilegrn.errors import InputError
+from tilegrn.get._triplets import count_products, triplet_sums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
-    from tilegrn._grid import Grid
+    from tilegrn._core.grid import Grid
 
 __all__ = ["Potentials", "Tensor", "potentials", "tensor"]
 
@@ -286,22 +286,22 @@ def potentials(
     InputError
         On unknown cells or columns.
     """
-    radata, aadata = _check.paired(mdata, rna, atac)
-    binding, tfs = _store.peak_binding(mdata, atac, score=True)
+    radata, aadata = check.paired(mdata, rna, atac)
+    binding, tfs = store.peak_binding(mdata, atac, score=True)
     row = radata.var_names.get_indexer(pd.Index(tfs))  # exactly: what was stored was spelt as the genes were
     if (row < 0).any():  # genes were removed since: their TFs have no expression any more
         kept = np.flatnonzero(row >= 0)
         binding, tfs, row = binding[:, kept], [tfs[i] for i in kept], row[kept]
     peak, gene, _, score = peak_gene_pairs(mdata, rna=rna, atac=atac)
-    membership = _store.peak_windows(mdata, atac)
+    membership = store.peak_windows(mdata, atac)
     window = np.full(aadata.n_vars, -1, dtype=np.int64)
     window[np.flatnonzero(np.diff(membership.indptr))] = membership.indices
-    expression = _check.counts(radata, rna, layer, warn_empty=False)
-    accessibility = _check.counts(aadata, atac, atac_layer, integer=False, warn_empty=False)
+    expression = check.counts(radata, rna, layer, warn_empty=False)
+    accessibility = check.counts(aadata, atac, atac_layer, integer=False, warn_empty=False)
     binding = binding.astype(np.float64)
     distance = sparse.csr_matrix((score, (peak, gene)), shape=(aadata.n_vars, radata.n_vars))
-    rows = _check.rows_of(mdata, cells, radata.obs_names)
-    grid = _store.get_grid(mdata)
+    rows = check.rows_of(mdata, cells, radata.obs_names)
+    grid = store.get_grid(mdata)
 
     def one(mine: NDArray[np.int64]) -> Potentials:
         x, a = (
@@ -316,5 +316,5 @@ def potentials(
 
     if groupby is None:
         return one(rows)
-    labels = _check.cell_labels(mdata, groupby, rna, atac)[rows]
+    labels = check.cell_labels(mdata, groupby, rna, atac)[rows]
     return {str(group): one(rows[labels == group]) for group in np.unique(labels)}

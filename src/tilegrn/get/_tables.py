@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tilegrn import _store
-from tilegrn._symbols import labelled
-from tilegrn._tss_pairs import peak_gene_pairs, window_scores
+from tilegrn._core import store
+from tilegrn._core.symbols import labelled
+from tilegrn._core.tss_pairs import peak_gene_pairs, window_scores
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -37,8 +37,8 @@ def windows(mdata: MuData, *, atac: str = "atac") -> pd.DataFrame:
     MissingStepError
         Before :func:`tilegrn.pp.bin_peaks`.
     """
-    grid = _store.get_grid(mdata)
-    number, n_peaks = np.unique(_store.peak_windows(mdata, atac).indices, return_counts=True)
+    grid = store.get_grid(mdata)
+    number, n_peaks = np.unique(store.peak_windows(mdata, atac).indices, return_counts=True)
     number = number.astype(np.int64)
     return pd.DataFrame(
         {
@@ -104,8 +104,8 @@ def window_tg(mdata: MuData, *, rna: str = "rna") -> pd.DataFrame:
     MissingStepError, StaleError
         Before :func:`tilegrn.pp.tss_distance`, or after other windows were made.
     """
-    grid = _store.get_grid(mdata)
-    mat = _store.tss_distance(mdata, rna).tocoo()
+    grid = store.get_grid(mdata)
+    mat = store.tss_distance(mdata, rna).tocoo()
     score = window_scores(mdata, rna)
     used, code = np.unique(mat.col, return_inverse=True)
     return pd.DataFrame(
@@ -137,8 +137,8 @@ def binding(mdata: MuData, *, atac: str = "atac") -> pd.DataFrame:
     MissingStepError
         Before :func:`tilegrn.pp.add_binding` or :func:`tilegrn.pp.homer_binding`.
     """
-    hits, tfs = _store.peak_binding(mdata, atac, score=False)
-    score, _ = _store.peak_binding(mdata, atac, score=True)
+    hits, tfs = store.peak_binding(mdata, atac, score=False)
+    score, _ = store.peak_binding(mdata, atac, score=True)
     at = hits.tocoo()
     return pd.DataFrame(
         {

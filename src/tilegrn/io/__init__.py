@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tilegrn.io._activity import read_activity
-from tilegrn.io._genome import read_chrom_sizes
-from tilegrn.io._h5mu import read_h5mu, write_h5mu, write_zarr
-from tilegrn.io._homer import read_homer
-from tilegrn.io._homer_peaks import write_homer_peaks
 from tilegrn.io._links import write_links
-from tilegrn.io._motif_files import jaspar_motifs, read_motifs, write_motifs
 from tilegrn.io._networks import read_crispri, read_network, write_network
-from tilegrn.io._run_homer import run_homer
 from tilegrn.io._tenx import read_10x
-from tilegrn.io._tss import read_tss
+from tilegrn.io.annotation._genome import read_chrom_sizes
+from tilegrn.io.annotation._tss import read_tss
+from tilegrn.io.h5mu._h5mu import read_h5mu, write_h5mu, write_zarr
+from tilegrn.io.homer._peaks import write_homer_peaks
+from tilegrn.io.homer._run import run_homer
+from tilegrn.io.homer._table import read_homer
+from tilegrn.motifs._files import jaspar_motifs, read_motifs, write_motifs
 
 if TYPE_CHECKING:
     from tilegrn.io._model import load_model

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tilegrn._core.text import data_lines, existing_file, read_text, split_tabs
 from tilegrn.errors import InputError, ToolError
-from tilegrn.io._text import data_lines, existing_file, read_text, split_tabs
 
 if TYPE_CHECKING:
     import os

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from tilegrn._atomic import new_file
+from tilegrn._core.atomic import new_file
+from tilegrn._core.peaks import parse_peaks
 from tilegrn.errors import InputError
-from tilegrn.io._peaks import parse_peaks
 
 if TYPE_CHECKING:
     import os

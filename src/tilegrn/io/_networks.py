@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from tilegrn._atomic import new_file
+from tilegrn._core.atomic import new_file
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:

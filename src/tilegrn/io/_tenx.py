@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tilegrn._mudata import no_pull
+from tilegrn._core.mudata import no_pull
+from tilegrn._core.text import existing_file
 from tilegrn.errors import InputError
-from tilegrn.io._h5check import claimed_bytes
-from tilegrn.io._text import existing_file
+from tilegrn.io.h5mu._h5check import claimed_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

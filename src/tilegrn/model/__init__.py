@@ -1,1 +1,1 @@
-"""The network: its modules, inputs, fit and files."""
+"""The transformer: arrays and tensors, no AnnData."""

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tilegrn._atomic import new_folder, read_json, sha256
+from tilegrn._core.atomic import new_folder, read_json, sha256
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tilegrn._grid import Grid
-from tilegrn._intervals import DistanceRule
+from tilegrn._core.grid import Grid
+from tilegrn._core.intervals import DistanceRule
 from tilegrn.errors import InputError
-from tilegrn.model.batches import Batch, BatchMaker
 from tilegrn.model.checkpoint import read_folder, write_folder
-from tilegrn.model.cis import PARTS, WindowMoments
 from tilegrn.model.config import ModelConfig
-from tilegrn.model.module import Network
-from tilegrn.model.pairs import pair_lists
-from tilegrn.model.preparation import Preparation, Vocabulary
-from tilegrn.model.unseen import pool_windows
+from tilegrn.model.data.batches import Batch, BatchMaker
+from tilegrn.model.data.pairs import pair_lists
+from tilegrn.model.net.cis import PARTS, WindowMoments
+from tilegrn.model.net.network import Network
+from tilegrn.model.prepare.preparation import Preparation, Vocabulary
+from tilegrn.model.prepare.unseen import pool_windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
 
-    from tilegrn.model.batches import CellData
-    from tilegrn.model.module import GeneSide
+    from tilegrn.model.data.batches import CellData
+    from tilegrn.model.net.network import GeneSide
 
 __all__ = ["GRNModel"]
 
@@ -131,7 +131,7 @@ class GRNModel:
         """Yield batches of cells, for a forward pass of one's own: gradients, attributions, knock-outs.
 
         ``network(batch)`` of one of :attr:`networks` gives differentiable log rates, cells x genes, at size factor 1;
-        :func:`tilegrn.model.gates.gated` makes a batch depend on gates of its TFs and windows, ``batch.hide(tfs)``
+        :func:`tilegrn.model.net.gates.gated` makes a batch depend on gates of its TFs and windows, ``batch.hide(tfs)``
         takes TFs out, ``network(batch, network.genes().take(genes))`` restricts the genes.
         """
         maker = BatchMaker(data, self.config)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from tilegrn._core.chroms import other_name, pair_chroms
 from tilegrn.errors import InputError
-from tilegrn.io._chroms import other_name, pair_chroms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

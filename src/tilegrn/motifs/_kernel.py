@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tilegrn._compiled import compiled
+from tilegrn._core.compiled import compiled
 from tilegrn.motifs._lookup import STEP, WIDTH, candidate_masks, lowest_bit
 
 if TYPE_CHECKING:

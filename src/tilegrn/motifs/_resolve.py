@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from tilegrn._symbols import Found, find_symbols
+from tilegrn._core.symbols import Found, find_symbols
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:

@@ -21,17 +21,18 @@ import pandas as pd
 
 from tilegrn.errors import InputError
 from tilegrn.motifs._counts import CountRows, MotifCounts
-from tilegrn.motifs._fasta import open_sequences
+from tilegrn.motifs._files import read_motifs
 from tilegrn.motifs._intervals import Intervals, is_whole, read_intervals
 from tilegrn.motifs._motif import Motif
 from tilegrn.motifs._profile import Profile
+from tilegrn.motifs.genome._fasta import open_sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from tilegrn.motifs._fasta import SequenceFile
+    from tilegrn.motifs.genome._fasta import SequenceFile
 
 __all__ = ["count_hits", "count_sequences", "find_hits", "scan_sequences"]
 
@@ -235,8 +236,6 @@ def count_sequences(
 
 def _motifs(motifs: str | Path | Sequence[Motif]) -> list[Motif]:
     if isinstance(motifs, (str, Path)):
-        from tilegrn.io._motif_files import read_motifs  # io imports Motif from here
-
         return list(read_motifs(motifs))
     found: list[Any] = list(motifs)  # what users hand over may be anything
     for i, motif in enumerate(found):

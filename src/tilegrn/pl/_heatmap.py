@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tilegrn._edges_table import as_edges
+from tilegrn._core.edges_table import as_edges
 from tilegrn.errors import InputError
 from tilegrn.pl._network import one_group
 from tilegrn.pl._style import axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tilegrn import _check
+from tilegrn._core import check
 from tilegrn.errors import InputError
 from tilegrn.pl._network import one_group
 from tilegrn.pl._style import ACCENT, GREY, MODEL, axes, tidy
@@ -125,7 +125,7 @@ def knockout_embedding(
     InputError
         If the layer, the gene or the embedding is not there.
     """
-    adata = _check.modality(mdata, rna)
+    adata = check.modality(mdata, rna)
     if layer not in adata.layers:
         msg = f"'{rna}' has no layer '{layer}'. Run grn.tl.knockout(mdata, model, tf, key_added='{layer}')."
         raise InputError(msg)

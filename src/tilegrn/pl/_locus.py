@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tilegrn import _store
-from tilegrn._edges_table import as_edges
-from tilegrn._edges_table import edges as stored
+from tilegrn._core import store
+from tilegrn._core.edges_table import as_edges
+from tilegrn._core.edges_table import edges as stored
+from tilegrn._core.peaks import parse_peaks
 from tilegrn.errors import InputError
-from tilegrn.io._peaks import parse_peaks
 from tilegrn.pl._network import one_group
 from tilegrn.pl._style import ACCENT, GREY, MODEL, axes, tidy
 from tilegrn.pl._tss import draw_tss, tss_table
@@ -122,8 +122,8 @@ def locus(
 
 def _bars(ax: Axes, mdata: MuData, atac: str, chrom: str, low: float, high: float) -> None:
     """Mean accessibility of the windows in view, downwards."""
-    grid = _store.get_grid(mdata)
-    opened = _store.cell_windows(mdata, atac)
+    grid = store.get_grid(mdata)
+    opened = store.cell_windows(mdata, atac)
     code = int(grid.chrom_codes([chrom])[0])
     size = grid.window_size
     first = int(grid.offsets[code]) + max(int(low // size), 0)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from tilegrn import _check, _store
-from tilegrn import _keys as K
+from tilegrn._core import check, store
+from tilegrn._core import keys as K
+from tilegrn._core.peaks import parse_peaks
 from tilegrn.errors import InputError
-from tilegrn.io._peaks import parse_peaks
 from tilegrn.pl._style import axes, tidy
 from tilegrn.pl._tss import draw_tss, tss_table
 
@@ -154,7 +154,7 @@ def motif_hits(
     """
     from matplotlib.ticker import MaxNLocator
 
-    adata = _check.modality(mdata, atac)
+    adata = check.modality(mdata, atac)
     chrom, start, end = _region(mdata, region, gene, flank)
     peaks = pd.DataFrame(dict(zip(("chrom", "start", "end"), parse_peaks(adata.var_names), strict=True)))
     peaks["name"] = list(map(str, adata.var_names))
@@ -169,7 +169,7 @@ def motif_hits(
 
     ax = axes(ax, size=(9.0, 1.6 + 0.32 * (len(shown) + 3)))
     rows = ["TSS", "windows", "peaks", *labels]
-    if _store.has_record(mdata, K.REC_TSS):
+    if store.has_record(mdata, K.REC_TSS):
         tss = tss_table(mdata)
         draw_tss(ax, tss[tss["chrom"] == chrom], gene, (start, end), foot=0.35, head=-0.15, text=-0.45)
         for pos in tss.loc[(tss["gene"] == gene) & (tss["chrom"] == chrom), "pos"]:
@@ -286,15 +286,15 @@ def _draw_windows(
     ax: Axes, mdata: MuData, peaks: NDArray[np.int64], atac: str, region: tuple[str, int, int], *, y: float
 ) -> None:
     """Draw the windows as boxes, those of the peaks filled; only these where there are very many."""
-    if not _store.has_record(mdata, K.REC_GRID):
+    if not store.has_record(mdata, K.REC_GRID):
         return
     chrom, start, end = region
-    grid = _store.get_grid(mdata)
+    grid = store.get_grid(mdata)
     code = int(grid.chrom_codes([chrom])[0])
     if code < 0:
         return
     size, length = grid.window_size, int(grid.lengths[code])
-    held = set((_store.peak_windows(mdata, atac)[peaks].indices - grid.offsets[code]).tolist())
+    held = set((store.peak_windows(mdata, atac)[peaks].indices - grid.offsets[code]).tolist())
     window = range(start // size, min(-(-end // size), int(grid.windows_per_chrom[code])))
     for k in window if len(window) <= _MAX_BOXES else sorted(held):
         color = "#9ecae1" if k in held else "white"

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tilegrn import _check, _metrics, _store
-from tilegrn import _keys as K
-from tilegrn._poisson import excess_share, implied_mean, variance_log1p
+from tilegrn._core import check, store
+from tilegrn._core import keys as K
+from tilegrn._stats import metrics
+from tilegrn._stats.poisson import excess_share, implied_mean, variance_log1p
 from tilegrn.errors import InputError, MissingStepError
 from tilegrn.pl import _style
 
@@ -32,9 +33,9 @@ _PAIRS: Final = 1 << 20
 def _cells(mdata: MuData, adata: Any, split: str, cells: str | None) -> NDArray[np.intp]:
     if cells is None:
         return np.arange(adata.n_obs)
-    labels = _store.split_labels(mdata, adata.obs_names, split)
+    labels = store.split_labels(mdata, adata.obs_names, split)
     if labels is None:
-        msg = f"mdata.obs['{split}'] is missing. Run {_store.CALLS[K.REC_SPLIT]}, or draw all cells with cells=None."
+        msg = f"mdata.obs['{split}'] is missing. Run {store.CALLS[K.REC_SPLIT]}, or draw all cells with cells=None."
         raise MissingStepError(msg)
     rows = np.flatnonzero(labels == cells)
     if not len(rows):
@@ -48,15 +49,15 @@ def _observed(
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], sparse.csr_matrix]:
     """Cells to draw that have RNA, their size factors, and log1p(counts / size factor) of all genes."""
     if predicted not in adata.layers:
-        msg = f"{rna}.layers['{predicted}'] is missing. Run {_store.CALLS[K.REC_PREDICT]} first."
+        msg = f"{rna}.layers['{predicted}'] is missing. Run {store.CALLS[K.REC_PREDICT]} first."
         raise MissingStepError(msg)
     rows = _cells(mdata, adata, split, cells)
-    counts = _check.counts(adata, rna, layer, integer=False, warn_empty=False)
+    counts = check.counts(adata, rna, layer, integer=False, warn_empty=False)
     depth = np.asarray(counts.sum(axis=1)).ravel()
-    record = _store.get_record(mdata, K.REC_PREDICT) if _store.has_record(mdata, K.REC_PREDICT) else {}
+    record = store.get_record(mdata, K.REC_PREDICT) if store.has_record(mdata, K.REC_PREDICT) else {}
     sf = depth / float(record.get("median_depth", np.median(depth[depth > 0])))
     rows = rows[sf[rows] > 0]
-    return rows, sf[rows], _metrics.normalised_log1p(counts[rows], sf[rows])
+    return rows, sf[rows], metrics.normalised_log1p(counts[rows], sf[rows])
 
 
 def _best(observed: sparse.csr_matrix, predicted: NDArray[np.float32], n: int) -> NDArray[np.intp]:
@@ -68,7 +69,7 @@ def _best(observed: sparse.csr_matrix, predicted: NDArray[np.float32], n: int) -
         raise InputError(msg)
     columns = observed.tocsc()
     scores = [
-        _metrics.pearson(columns[:, part].toarray(), predicted[:, part])
+        metrics.pearson(columns[:, part].toarray(), predicted[:, part])
         for part in np.array_split(usable, -(-len(usable) // 256))
     ]
     return usable[np.argsort(-np.concatenate(scores), kind="stable")[:n]]
@@ -87,7 +88,7 @@ def _draw(ax: Axes, name: str, x: NDArray[np.float64], y: NDArray[np.float64]) -
     top = min(x.max(), y.max())
     ax.plot([0, top], [0, top], color=_style.GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5)
     ax.errorbar(mean_x, mean_y, yerr=error, fmt="o-", color=_style.ACCENT, markersize=3, linewidth=1.2, elinewidth=1)
-    r = _metrics.pearson(y[:, None], x[:, None])[0]
+    r = metrics.pearson(y[:, None], x[:, None])[0]
     ax.set_title(f"{name}   r = {r:.2f}", fontsize="medium")
     _style.tidy(ax)
 
@@ -140,7 +141,7 @@ def predicted_vs_observed(
     InputError
         If a gene is unknown or not predicted, or ``ax`` is given for several genes.
     """
-    adata = _check.modality(mdata, rna)
+    adata = check.modality(mdata, rna)
     rows, _, observed = _observed(mdata, adata, rna, layer, predicted, split, cells)
     values = np.asarray(adata.layers[predicted][rows], dtype=np.float32)
     if genes is None:
@@ -213,19 +214,19 @@ def reliability(
     InputError
         If there is no cell or gene to judge.
     """
-    adata = _check.modality(mdata, rna)
+    adata = check.modality(mdata, rna)
     rows, size, observed = _observed(mdata, adata, rna, layer, predicted, split, cells)
     if f"{predicted}_sd" not in adata.layers:
         msg = (
             f"{rna}.layers['{predicted}_sd'] is missing: a model of one network has no spread. Run "
-            f"grn.tl.train(mdata, n_models=5), then {_store.CALLS[K.REC_PREDICT]}."
+            f"grn.tl.train(mdata, n_models=5), then {store.CALLS[K.REC_PREDICT]}."
         )
         raise MissingStepError(msg)
     values, spread = (np.asarray(adata.layers[k][rows]) for k in (predicted, f"{predicted}_sd"))
     usable = np.isfinite(values).all(axis=0)
     if K.IS_TF in adata.var:
         usable &= ~adata.var[K.IS_TF].to_numpy(dtype=bool)
-    genes = _check.by_name(adata.var_names)
+    genes = check.by_name(adata.var_names)
     genes = genes[usable[genes]]
     if not genes.size * rows.size:
         msg = f"No cell with RNA, or no gene that is no TF and predicted, to judge ({len(rows)} cells)."
@@ -240,7 +241,7 @@ def reliability(
     alone, x, y = (
         np.sqrt([max(float(v.ravel()[t].mean()), 0.0) for t in tenths if len(t)]) for v in (noise, expected, squared)
     )
-    calibrated = _store.has_record(mdata, K.REC_PREDICT) and _store.get_record(mdata, K.REC_PREDICT).get("calibrated")
+    calibrated = store.has_record(mdata, K.REC_PREDICT) and store.get_record(mdata, K.REC_PREDICT).get("calibrated")
     panel = _style.axes(ax, size=(4.6, 4.2))
     ends = [min(map(np.min, (alone, x, y))), max(map(np.max, (alone, x, y)))]
     panel.plot(ends, ends, color=_style.GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tilegrn import _keys as K
-from tilegrn import _store
+from tilegrn._core import keys as K
+from tilegrn._core import store
 from tilegrn.errors import InputError
 from tilegrn.pl import _style
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
-    from tilegrn.tl._scorecard import Scorecard
+    from tilegrn.tl.evaluate._report import Scorecard
 
 __all__ = ["scorecard"]
 
@@ -130,10 +130,10 @@ def scorecard(
     InputError
         If ``kind`` is unknown, or the scorecard has no baseline to draw genes against.
     """
-    from tilegrn.tl._scorecard import Scorecard
+    from tilegrn.tl.evaluate._report import Scorecard
 
     card: Any = (
-        mdata if isinstance(mdata, Scorecard) else Scorecard.from_record(_store.get_record(mdata, K.REC_SCORECARD))
+        mdata if isinstance(mdata, Scorecard) else Scorecard.from_record(store.get_record(mdata, K.REC_SCORECARD))
     )
     if kind not in (None, "means", "genes"):
         msg = f"kind='{kind}' must be 'means' or 'genes'."

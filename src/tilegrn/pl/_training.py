@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tilegrn import _keys as K
-from tilegrn import _store
+from tilegrn._core import keys as K
+from tilegrn._core import store
 from tilegrn.errors import InputError
 from tilegrn.pl import _style
 
@@ -26,7 +26,7 @@ def _histories(source: Any) -> list[dict[str, Any]]:
     if not hasattr(source, "uns"):
         msg = f"Expected a model or a MuData, got {type(source).__name__}."
         raise InputError(msg)
-    record = _store.get_record(source, K.REC_TRAIN)
+    record = store.get_record(source, K.REC_TRAIN)
     histories: list[dict[str, Any]] = []
     while f"train_loss_{len(histories)}" in record:
         end = f"_{len(histories)}"

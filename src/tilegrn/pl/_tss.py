@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tilegrn import _keys as K
-from tilegrn import _store
+from tilegrn._core import keys as K
+from tilegrn._core import store
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ __all__ = ["draw_tss", "tss_table"]
 
 def tss_table(mdata: MuData) -> pd.DataFrame:
     """Return ``gene, chrom, pos, strand`` of the TSSs that ``tss_distance`` read."""
-    record = _store.get_record(mdata, K.REC_TSS)
+    record = store.get_record(mdata, K.REC_TSS)
     return pd.DataFrame({key: np.asarray(record[key]) for key in ("gene", "chrom", "pos", "strand")})
 
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tilegrn._symbols import Found, find_symbols, listed, warn_ambiguous
+from tilegrn._core.chroms import is_contig, is_mitochondrial
+from tilegrn._core.symbols import Found, find_symbols, listed, warn_ambiguous
 from tilegrn.errors import InputError
-from tilegrn.io._chroms import is_contig, is_mitochondrial
-from tilegrn.io._genome import ASSEMBLIES, identify_assembly, read_chrom_sizes, with_chr
-from tilegrn.io._tss import TSS_TABLES, read_tss
+from tilegrn.io.annotation._genome import ASSEMBLIES, identify_assembly, read_chrom_sizes, with_chr
+from tilegrn.io.annotation._tss import TSS_TABLES, read_tss
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from tilegrn._grid import Grid
+    from tilegrn._core.grid import Grid
 
 __all__ = ["own_rows", "refuse_other_assembly", "warn_far_from_peaks", "warn_letter_case"]
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from tilegrn import _check, _store
-from tilegrn import _keys as K
-from tilegrn._symbols import Found, find_symbols, warn_ambiguous
+from tilegrn._core import check, store
+from tilegrn._core import keys as K
+from tilegrn._core.symbols import Found, find_symbols, warn_ambiguous
 from tilegrn.errors import InputError
 from tilegrn.motifs._resolve import resolve
 from tilegrn.pp._binding_table import read_table, table_to_matrices
@@ -133,8 +133,8 @@ def store_binding(mdata: MuData, binding: Binding, params: Mapping[str, Any], *,
             "Hand over aliases={name: gene symbol}."
         )
         raise InputError(msg)
-    grid = _store.get_grid(mdata)
-    means = window_means(binding.score, _store.peak_windows(mdata, atac)).tocoo()
+    grid = store.get_grid(mdata)
+    means = window_means(binding.score, store.peak_windows(mdata, atac)).tocoo()
     row = radata.var_names.get_indexer(binding.tfs)  # they were spelt as the genes are
     genes_windows = sparse.csr_matrix(
         (means.data.astype(np.float32), (row[means.row], means.col)), shape=(radata.n_vars, grid.n_windows)
@@ -147,11 +147,11 @@ def store_binding(mdata: MuData, binding: Binding, params: Mapping[str, Any], *,
         before = radata.var[K.IS_TF].to_numpy(bool)
         motifless = [str(g) for g in radata.var_names[before & ~is_tf]]
         is_tf |= before
-    _store.set_elem(aadata, "varm", K.PEAK_BINDING, binding.counts)
-    _store.set_elem(aadata, "varm", K.PEAK_BINDING_SCORE, binding.score)
-    _store.set_elem(radata, "varm", K.WINDOW_BINDING, genes_windows)
-    _store.set_elem(radata, "var", K.IS_TF, is_tf)
-    _store.put_record(
+    store.set_elem(aadata, "varm", K.PEAK_BINDING, binding.counts)
+    store.set_elem(aadata, "varm", K.PEAK_BINDING_SCORE, binding.score)
+    store.set_elem(radata, "varm", K.WINDOW_BINDING, genes_windows)
+    store.set_elem(radata, "var", K.IS_TF, is_tf)
+    store.put_record(
         mdata,
         K.REC_BINDING,
         {
@@ -159,7 +159,7 @@ def store_binding(mdata: MuData, binding: Binding, params: Mapping[str, Any], *,
             "unresolved": np.asarray(binding.unresolved, dtype=object),
             "absent": np.asarray(binding.absent, dtype=object),
             "grid": grid.fingerprint,
-            "peaks": _store.names_fingerprint(aadata.var_names),
+            "peaks": store.names_fingerprint(aadata.var_names),
             **params,
         },
     )
@@ -245,10 +245,10 @@ def add_binding(
     --------
     homer_binding : counts hits itself, from a FASTA and motifs.
     """
-    mdata = _check.start(mdata, rna, atac, copy=copy)
+    mdata = check.start(mdata, rna, atac, copy=copy)
     radata, aadata = mdata.mod[rna], mdata.mod[atac]
-    _check.unique_names(radata.var_names, "gene names", "Merge them or keep one of each.")
-    _store.peak_windows(mdata, atac)
+    check.unique_names(radata.var_names, "gene names", "Merge them or keep one of each.")
+    store.peak_windows(mdata, atac)
     counts, score, sources, outside = table_to_matrices(read_table(table), aadata.var_names)
     binding = motifs_to_tfs(counts, sources, radata.var_names, aliases=aliases, score=score)
     n = aadata.n_vars
@@ -286,7 +286,7 @@ def mark_tfs(mdata: MuData, tfs: Iterable[str] | str | Path, *, rna: str = "rna"
     InputError
         If the file does not exist or none of the symbols is a gene.
     """
-    mdata = _check.start(mdata, rna, copy=copy)
+    mdata = check.start(mdata, rna, copy=copy)
     adata = mdata.mod[rna]
     if isinstance(tfs, str | Path):
         path = Path(tfs)
@@ -308,7 +308,7 @@ def mark_tfs(mdata: MuData, tfs: Iterable[str] | str | Path, *, rna: str = "rna"
     is_tf[row[row >= 0]] = True
     if K.IS_TF in adata.var:
         is_tf |= adata.var[K.IS_TF].to_numpy(bool)
-    _store.set_elem(adata, "var", K.IS_TF, is_tf)
+    store.set_elem(adata, "var", K.IS_TF, is_tf)
     warn_ambiguous(found, "the TF list", f"'{rna}'", "They are not marked; spell them as the genes are.", stacklevel=2)
     logger.info(
         "%d of %d listed TFs are genes of '%s', %d of them in another letter case.",

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from tilegrn._core.peaks import parse_peaks
 from tilegrn.errors import InputError, TileGRNError
-from tilegrn.io._peaks import parse_peaks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

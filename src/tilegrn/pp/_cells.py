@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tilegrn import _check, _splits, _store
-from tilegrn import _keys as K
-from tilegrn._mudata import quiet_update
+from tilegrn._core import check, splits, store
+from tilegrn._core import keys as K
+from tilegrn._core.mudata import quiet_update
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def shared_barcodes(rna: pd.Index, atac: pd.Index) -> pd.Index:
     mend = (
         "Barcodes must be unique: merge or rename the repeated cells (several samples? add the sample to the barcode)."
     )
-    _check.unique_names(rna, "RNA barcodes", mend)
-    _check.unique_names(atac, "ATAC barcodes", mend)
+    check.unique_names(rna, "RNA barcodes", mend)
+    check.unique_names(atac, "ATAC barcodes", mend)
     shared = rna[rna.isin(atac)]
     if len(shared):
         return shared
@@ -128,7 +128,7 @@ def intersect_cells(mdata: MuData, *, rna: str = "rna", atac: str = "atac", copy
     InputError
         On repeated barcodes, disjoint barcodes (with examples and a suggestion), or a missing modality.
     """
-    mdata = _check.start(mdata, rna, atac, copy=copy)
+    mdata = check.start(mdata, rna, atac, copy=copy)
     shared = shared_barcodes(mdata.mod[rna].obs_names, mdata.mod[atac].obs_names)
     others = [m for m in mdata.mod if m not in (rna, atac)]
     for name in others:
@@ -212,16 +212,16 @@ def split_cells(
     InputError
         If cells are not paired, the column or groups do not exist, or a part would be empty.
     """
-    mdata = _check.start(mdata, rna, atac, copy=copy)
-    adata, _ = _check.paired(mdata, rna, atac)
+    mdata = check.start(mdata, rna, atac, copy=copy)
+    adata, _ = check.paired(mdata, rna, atac)
     if by is None:
         if test_groups is not None or val_groups is not None:
             msg = "test_groups and val_groups need by=, the obs column that holds the groups."
             raise InputError(msg)
-        labels = _splits.draw_split(adata.obs_names, test=test, val=val, seed=seed)
+        labels = splits.draw_split(adata.obs_names, test=test, val=val, seed=seed)
     else:
-        labels = _splits.split_from_groups(
-            _check.cell_labels(mdata, by, rna, atac),
+        labels = splits.split_from_groups(
+            check.cell_labels(mdata, by, rna, atac),
             adata.obs_names,
             test_groups=test_groups,
             val_groups=val_groups,
@@ -230,5 +230,5 @@ def split_cells(
             seed=seed,
         )
     held = {part: float((labels == part).mean()) for part in (K.TEST, K.VAL)}
-    _store.put_split(mdata, adata.obs_names, labels, key_added, {"by": by or "", "seed": seed, **held})
+    store.put_split(mdata, adata.obs_names, labels, key_added, {"by": by or "", "seed": seed, **held})
     return mdata if copy else None

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from tilegrn import _check, _store
-from tilegrn import _keys as K
-from tilegrn._intervals import Anchor, Multiple, distance_pairs, sum_or_nearest
+from tilegrn._core import check, store
+from tilegrn._core import keys as K
+from tilegrn._core.intervals import Anchor, Multiple, distance_pairs, sum_or_nearest
+from tilegrn._core.peaks import match_chroms
 from tilegrn.errors import InputError
-from tilegrn.io._genome import check_assembly
-from tilegrn.io._peaks import match_chroms
-from tilegrn.io._tss import read_tss, without_y_copies
+from tilegrn.io.annotation._genome import check_assembly
+from tilegrn.io.annotation._tss import read_tss, without_y_copies
 from tilegrn.pp._assembly import own_rows, refuse_other_assembly, warn_far_from_peaks, warn_letter_case
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
-    from tilegrn._grid import Grid
+    from tilegrn._core.grid import Grid
 
 __all__ = ["tss_distance"]
 
@@ -158,7 +158,7 @@ def tss_distance(
         If gene symbols repeat, none is in the table, or the table is of another species (most symbols differ by letter
         case) or another assembly.
     """
-    mdata = _check.start(mdata, rna, atac, copy=copy)
+    mdata = check.start(mdata, rna, atac, copy=copy)
     adata = mdata.mod[rna]
     for name, value in (("max_distance", max_distance), ("decay", decay)):
         if not 0 < value < _MOST_BP:
@@ -167,13 +167,13 @@ def tss_distance(
     if anchor not in ("edge", "center", "end") or multiple not in ("nearest", "all"):
         msg = f"anchor='{anchor}' must be 'edge', 'center' or 'end'; multiple='{multiple}' must be 'nearest' or 'all'."
         raise InputError(msg)
-    _check.unique_names(
+    check.unique_names(
         adata.var_names,
         "gene names",
         "Merge them or keep one of each; suffixes such as '-1' would break the link to the TSS.",
     )
-    grid = _store.get_grid(mdata)
-    membership = _store.peak_windows(mdata, atac)
+    grid = store.get_grid(mdata)
+    membership = store.peak_windows(mdata, atac)
     table = read_tss(tss, gene_key=gene_key)
     own = _own_tss(table, adata.var_names, grid)
     windows = np.unique(membership.indices).astype(np.int64)
@@ -194,8 +194,8 @@ def tss_distance(
             UserWarning,
             stacklevel=2,
         )
-    _store.set_elem(adata, "varm", K.TSS_DISTANCE, mat)
-    _store.put_record(
+    store.set_elem(adata, "varm", K.TSS_DISTANCE, mat)
+    store.put_record(
         mdata,
         K.REC_TSS,
         {

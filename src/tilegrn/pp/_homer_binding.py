@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from tilegrn import _check, _store
-from tilegrn.io._peaks import parse_peaks
+from tilegrn._core import check, store
+from tilegrn._core.peaks import parse_peaks
 from tilegrn.motifs._scan import count_hits
 from tilegrn.pp._binding import motifs_to_tfs, store_binding
 
@@ -87,10 +87,10 @@ def homer_binding(
     --------
     add_binding : takes a table of hits, for instance from a real HOMER.
     """
-    mdata = _check.start(mdata, rna, atac, copy=copy)
+    mdata = check.start(mdata, rna, atac, copy=copy)
     radata, aadata = mdata.mod[rna], mdata.mod[atac]
-    _check.unique_names(radata.var_names, "gene names", "Merge them or keep one of each.")
-    _store.peak_windows(mdata, atac)
+    check.unique_names(radata.var_names, "gene names", "Merge them or keep one of each.")
+    store.peak_windows(mdata, atac)
     chrom, start, end = parse_peaks(aadata.var_names)
     peaks = pd.DataFrame({"chrom": chrom, "start": start, "end": end}, index=aadata.var_names.astype(str))
     hits = count_hits(fasta, peaks, motifs, size=size, mask=mask, n_jobs=n_jobs, progress=progress)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from tilegrn import _check, _splits, _store
-from tilegrn import _keys as K
-from tilegrn._scaling import MinMax, fit_minmax
+from tilegrn._core import check, splits, store
+from tilegrn._core import keys as K
+from tilegrn._core.scaling import MinMax, fit_minmax
 from tilegrn.errors import InputError, MissingStepError
 
 if TYPE_CHECKING:
@@ -70,40 +70,40 @@ def scale(
     InputError
         If the cells are not paired, RNA values are not counts, or ``like`` has other windows.
     """
-    mdata = _check.start(mdata, rna, atac, copy=copy)
-    radata, aadata = _check.paired(mdata, rna, atac)
+    mdata = check.start(mdata, rna, atac, copy=copy)
+    radata, aadata = check.paired(mdata, rna, atac)
     if K.IS_TF not in radata.var or not radata.var[K.IS_TF].any():
         msg = (
-            f"No gene is marked as a TF in {rna}.var['{K.IS_TF}']. Run {_store.CALLS[K.REC_BINDING]}, or "
+            f"No gene is marked as a TF in {rna}.var['{K.IS_TF}']. Run {store.CALLS[K.REC_BINDING]}, or "
             "grn.pp.mark_tfs(mdata, tfs) first."
         )
         raise MissingStepError(msg)
-    grid = _store.get_grid(mdata)
-    windows = _store.cell_windows(mdata, atac)
-    counts = _check.counts(radata, rna, layer)
+    grid = store.get_grid(mdata)
+    windows = store.cell_windows(mdata, atac)
+    counts = check.counts(radata, rna, layer)
     is_tf = radata.var[K.IS_TF].to_numpy(bool)
     tfs = sparse.csr_matrix(counts @ sparse.diags(is_tf.astype(np.float32)))
     tfs.eliminate_zeros()
 
     if like is None:
-        labels = _store.split_labels(mdata, radata.obs_names, split)
+        labels = store.split_labels(mdata, radata.obs_names, split)
         if labels is None:
-            labels = _splits.draw_split(radata.obs_names, seed=seed)
-            _store.put_split(mdata, radata.obs_names, labels, split, _splits.drawn_record(labels, seed))
+            labels = splits.draw_split(radata.obs_names, seed=seed)
+            store.put_split(mdata, radata.obs_names, labels, split, splits.drawn_record(labels, seed))
             logger.info("Drew the default random split of cells into mdata.obs['%s'].", split)
         train = labels == K.TRAIN
         tf_range, window_range = fit_minmax(tfs, train), fit_minmax(windows, train)
-        cells = _store.names_fingerprint(radata.obs_names[train])
+        cells = store.names_fingerprint(radata.obs_names[train])
     else:
         tf_range, window_range, cells = _ranges_of(like, radata.var_names, grid.fingerprint, rna)
-    _store.set_elem(aadata, "obsm", K.CELL_WINDOWS_SCALED, window_range.transform(windows))
-    _store.set_elem(radata, "layers", K.SCALED, tf_range.transform(tfs))
-    _store.set_elem(radata, "var", K.SCALE_MAX, np.where(is_tf, tf_range.maximum, np.nan))
-    _store.put_scale(
+    store.set_elem(aadata, "obsm", K.CELL_WINDOWS_SCALED, window_range.transform(windows))
+    store.set_elem(radata, "layers", K.SCALED, tf_range.transform(tfs))
+    store.set_elem(radata, "var", K.SCALE_MAX, np.where(is_tf, tf_range.maximum, np.nan))
+    store.put_scale(
         mdata,
         window_range.maximum,
         {
-            "peaks": _store.names_fingerprint(aadata.var_names),
+            "peaks": store.names_fingerprint(aadata.var_names),
             "cells": cells,
             "layer": layer or "",
             "own": like is None,
@@ -114,12 +114,12 @@ def scale(
 
 def _ranges_of(like: MuData, genes: pd.Index, fingerprint: str, rna: str) -> tuple[MinMax, MinMax, str]:
     """Ranges of another MuData, and the fingerprint of the cells that they were fitted on."""
-    record = _store.get_record(like, K.REC_SCALE)
+    record = store.get_record(like, K.REC_SCALE)
     if record["grid"] != fingerprint:
         msg = (
             "like= was binned into other windows. Run grn.pp.bin_peaks on both with the same chrom_sizes, window_size "
             "and seed."
         )
         raise InputError(msg)
-    tf_max, window_max = _store.scale_ranges(like, rna)
+    tf_max, window_max = store.scale_ranges(like, rna)
     return MinMax(tf_max.reindex(genes).fillna(0.0).to_numpy(np.float64)), MinMax(window_max), str(record["cells"])

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from tilegrn import _check, _store
-from tilegrn import _keys as K
-from tilegrn._grid import Grid
+from tilegrn._core import check, store
+from tilegrn._core import keys as K
+from tilegrn._core.grid import Grid
+from tilegrn._core.peaks import match_chroms, parse_peaks
 from tilegrn.errors import InputError
-from tilegrn.io._genome import assembly_name, check_assembly, identify_assembly, read_chrom_sizes, refuse_foreign
-from tilegrn.io._peaks import match_chroms, parse_peaks
+from tilegrn.io.annotation._genome import (
+    assembly_name,
+    check_assembly,
+    identify_assembly,
+    read_chrom_sizes,
+    refuse_foreign,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,7 +142,7 @@ def bin_peaks(
         On peak names that cannot be read, repeat, or lie past the end of a chromosome or on one that only another
         assembly has, on more than 5 % of peaks without a chromosome, and on values that are not counts.
     """
-    mdata = _check.start(mdata, atac, copy=copy)
+    mdata = check.start(mdata, atac, copy=copy)
     adata = mdata.mod[atac]
     if window_size < 1:
         msg = f"window_size is {window_size}; it must be at least 1 bp."
@@ -144,21 +150,21 @@ def bin_peaks(
     sizes = read_chrom_sizes(chrom_sizes)
     assembly = assembly_name(chrom_sizes) or identify_assembly(sizes)
     grid, window = peak_windows(list(adata.var_names), sizes, int(window_size), seed=seed, assembly=assembly)
-    counts = _check.counts(adata, atac, layer, integer=False)
+    counts = check.counts(adata, atac, layer, integer=False)
     rows = np.flatnonzero(window >= 0)
     membership = sparse.csr_matrix(
         (np.ones(len(rows), dtype=np.float32), (rows, window[rows])), shape=(adata.n_vars, grid.n_windows)
     )
     cell_windows = sparse.csr_matrix(counts @ membership, dtype=np.float32)
     cell_windows.sort_indices()
-    _store.set_elem(adata, "varm", K.PEAK_WINDOWS, membership)
-    _store.set_elem(adata, "obsm", K.CELL_WINDOWS, cell_windows)
-    _store.put_grid(
+    store.set_elem(adata, "varm", K.PEAK_WINDOWS, membership)
+    store.set_elem(adata, "obsm", K.CELL_WINDOWS, cell_windows)
+    store.put_grid(
         mdata,
         grid,
         {
             "layer": layer or "",
-            "peaks": _store.names_fingerprint(adata.var_names),
+            "peaks": store.names_fingerprint(adata.var_names),
             "occupied": len(np.unique(window[rows])),
         },
     )

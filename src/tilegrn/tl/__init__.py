@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from tilegrn.get._potentials import Potentials, potentials
-from tilegrn.tl._compatibility import Compatibility, compatibility
-from tilegrn.tl._edges import edges
-from tilegrn.tl._evaluate import scorecard
-from tilegrn.tl._fit_pairs import fit_pairs
-from tilegrn.tl._link_score import LinkScore
-from tilegrn.tl._links import links
-from tilegrn.tl._network import NetworkScore, evaluate_network
-from tilegrn.tl._pair_weights import PairWeights
-from tilegrn.tl._pairs import score_pairs
-from tilegrn.tl._perturb import knockout
-from tilegrn.tl._predict import predict
-from tilegrn.tl._regulons import regulons
-from tilegrn.tl._scorecard import Scorecard
-from tilegrn.tl._train import train
+from tilegrn.tl.evaluate._link_score import LinkScore
+from tilegrn.tl.evaluate._network_score import NetworkScore, evaluate_network
+from tilegrn.tl.evaluate._report import Scorecard
+from tilegrn.tl.evaluate._scorecard import scorecard
+from tilegrn.tl.network._edges import edges
+from tilegrn.tl.network._knockout import knockout
+from tilegrn.tl.network._regulons import regulons
+from tilegrn.tl.pairs._fit_pairs import fit_pairs
+from tilegrn.tl.pairs._links import links
+from tilegrn.tl.pairs._score_pairs import score_pairs
+from tilegrn.tl.pairs._weights import PairWeights
+from tilegrn.tl.training._compatibility import Compatibility, compatibility
+from tilegrn.tl.training._predict import predict
+from tilegrn.tl.training._train import train
 
 __all__ = [
     "Compatibility",

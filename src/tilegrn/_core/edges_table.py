@@ -1,0 +1,92 @@
+"""The network that :func:`tilegrn.tl.edges` stored, as a tidy table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from tilegrn._core import keys as K
+from tilegrn._core import store
+from tilegrn.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mudata import MuData
+
+__all__ = ["as_edges", "edges"]
+
+
+def edges(
+    mdata: MuData,
+    *,
+    level: Literal["edge", "triplet"] = "edge",
+    group: str | None = None,
+    sources: str | Sequence[str] | None = None,
+    targets: str | Sequence[str] | None = None,
+    n: int | None = None,
+) -> pd.DataFrame:
+    """List the edges of the network, best first.
+
+    Parameters
+    ----------
+    mdata
+        After :func:`tilegrn.tl.edges`.
+    level
+        ``"edge"``: one row per TF -> TG; ``"triplet"``: one row per TF -> window -> TG.
+    group
+        Group of cells; all groups when None.
+    sources, targets
+        Keep these TFs and TGs only.
+    n
+        Keep the best ``n`` rows of each group.
+
+    Returns
+    -------
+    DataFrame with at least ``source, target, cre, score, sign, stability`` and ``group``.
+
+    Raises
+    ------
+    MissingStepError
+        Before :func:`tilegrn.tl.edges`.
+    InputError
+        If a name is not in the network.
+    """
+    record = store.get_record(mdata, K.REC_EDGES)
+    if level not in ("edge", "triplet"):
+        msg = f"level='{level}' must be 'edge' or 'triplet'."
+        raise InputError(msg)
+    table: pd.DataFrame = record["network" if level == "edge" else "triplets"]
+    keep = pd.Series(data=True, index=table.index)
+    for column, wanted in (("group", group), ("source", sources), ("target", targets)):
+        if wanted is None:
+            continue
+        names = [wanted] if isinstance(wanted, str) else [str(w) for w in wanted]
+        have = set(record["network"][column].astype(str).unique())
+        unknown = [w for w in names if w not in have]
+        if unknown:
+            msg = f"The network has no {column} {unknown[:3]}; it has {len(have)}, e.g. {sorted(have)[:3]}."
+            raise InputError(msg)
+        keep &= table[column].isin(names)
+    out = table[keep].sort_values(["group", "score"], ascending=[True, False], kind="stable")
+    if n is not None:
+        out = out.groupby("group", observed=True, sort=False).head(n)
+    return out.reset_index(drop=True)
+
+
+def as_edges(network: MuData | pd.DataFrame, *, level: Literal["edge", "triplet"] = "edge") -> pd.DataFrame:
+    """Take a table of edges, or the one that a MuData holds, and check its columns.
+
+    Raises
+    ------
+    InputError
+        If ``source`` or ``target`` is missing.
+    """
+    if not isinstance(network, pd.DataFrame):
+        return edges(network, level=level)
+    missing = [c for c in ("source", "target") if c not in network.columns]
+    if missing:
+        msg = f"The table of edges has no column {missing}; it has {list(map(str, network.columns))}."
+        raise InputError(msg)
+    return network

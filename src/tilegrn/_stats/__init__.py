@@ -1,0 +1,1 @@
+"""Statistics on arrays: counts and their likelihood, correlations, rankings."""

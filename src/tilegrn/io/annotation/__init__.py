@@ -1,0 +1,1 @@
+"""Annotation of genomes: chromosome sizes, GTF files and TSS tables."""

@@ -1,0 +1,1 @@
+"""MuData files: what can be written, writing, reading and checking."""

@@ -1,0 +1,173 @@
+"""Look before reading: what an HDF5 file would make us do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from scipy import sparse
+
+from tilegrn._core import keys as K
+from tilegrn.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anndata import AnnData
+    from mudata import MuData
+
+MAX_RATIO = 1100
+"""Gzip cannot pack tighter than 1032 to 1; a data set that claims more holds nothing but its claim."""
+_FREE_BYTES = 2**26
+_MAX_DEPTH = 64
+AXIS_SLOTS = ("obsm", "varm", "obsp", "varp")
+
+
+def check_file(path: Path) -> None:
+    """Walk an h5mu file without reading its data, and raise if reading it is unsafe or cannot succeed.
+
+    Raises
+    ------
+    InputError
+        External or soft links, external or virtual storage, loops, data sets that claim far more than the file can
+        hold, sparse matrices whose parts do not fit each other, no modalities, a layout newer than this version.
+    """
+    import h5py
+
+    try:
+        handle = h5py.File(path, "r")
+    except OSError as err:
+        msg = (
+            f"'{path}' is no readable HDF5 file ({err}). It may be cut short: write it again with grn.io.write_h5mu, "
+            "which never leaves half a file."
+        )
+        raise InputError(msg) from err
+    with handle as file:
+        try:
+            total = _walk(file, file, path, ())
+        except (RuntimeError, KeyError, OSError) as err:
+            msg = f"'{path}' is damaged: its structure cannot be read ({err})."
+            raise InputError(msg) from err
+        size = path.stat().st_size
+        if total > max(_FREE_BYTES, MAX_RATIO * size):
+            msg = f"'{path}' has {size:,} bytes but claims to hold {total:,} bytes of data; refusing to read it."
+            raise InputError(msg)
+        if "mod" not in file or not len(file["mod"]):
+            hint = " It looks like an h5ad: read it with anndata, and build a MuData." if "X" in file else ""
+            msg = f"'{path}' holds no modalities (no group 'mod').{hint}"
+            raise InputError(msg)
+        schema = file.get(f"uns/{K.UNS}/schema")
+        if (
+            schema is not None
+            and isinstance(schema, h5py.Dataset)
+            and schema.shape == ()
+            and int(schema[()]) > K.SCHEMA
+        ):
+            msg = f"'{path}' was written with tilegrn schema {int(schema[()])}, newer than {K.SCHEMA}; upgrade tilegrn."
+            raise InputError(msg)
+
+
+def _walk(group: Any, file: Any, path: Path, above: tuple[Any, ...]) -> int:
+    """Return the bytes that the data sets below a group claim, refusing what is unsafe."""
+    import h5py
+
+    address = h5py.h5o.get_info(group.id).addr
+    if address in above or len(above) > _MAX_DEPTH:
+        msg = f"'{path}': group '{group.name}' contains itself; refusing to read it."
+        raise InputError(msg)
+    total = 0
+    for name in group:
+        link = group.get(name, getlink=True)
+        where = f"{group.name.rstrip('/')}/{name}"
+        if not isinstance(link, h5py.HardLink):
+            kind = "a link to another file" if isinstance(link, h5py.ExternalLink) else "a soft link"
+            msg = f"'{path}': '{where}' is {kind}, which no MuData contains; refusing to read it."
+            raise InputError(msg)
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            total += _walk(item, file, path, (*above, address))
+        elif isinstance(item, h5py.Dataset):
+            total += claimed_bytes(item, where, path)
+    _check_sparse(group, path)
+    return total
+
+
+def claimed_bytes(data: Any, where: str, path: Path) -> int:
+    """Return the bytes that a data set takes in memory, refusing one whose data lie elsewhere or nowhere."""
+    if data.external or data.is_virtual:
+        msg = f"'{path}': '{where}' keeps its data in another file, which no MuData does; refusing to read it."
+        raise InputError(msg)
+    if data.shape is None:
+        return 0
+    claimed = math.prod(data.shape) * data.dtype.itemsize
+    stored = data.id.get_storage_size()
+    if claimed > max(_FREE_BYTES, MAX_RATIO * stored):
+        msg = f"'{path}': '{where}' claims {claimed:,} bytes and stores {stored:,}; refusing to read it."
+        raise InputError(msg)
+    return int(claimed)
+
+
+def _check_sparse(group: Any, path: Path) -> None:
+    encoding = group.attrs.get("encoding-type", "")
+    if encoding not in {"csr_matrix", "csc_matrix"}:
+        return
+    missing = [k for k in ("data", "indices", "indptr") if k not in group]
+    shape = group.attrs.get("shape", group.attrs.get("h5sparse_shape"))
+    if missing or shape is None or len(shape) != 2:
+        msg = f"'{path}': the sparse matrix '{group.name}' lacks {', '.join(missing) or 'its shape'}."
+        raise InputError(msg)
+    lengths = {k: group[k].shape[0] for k in ("data", "indices", "indptr")}
+    major = int(shape[0 if encoding == "csr_matrix" else 1])
+    last = int(group["indptr"][-1]) if lengths["indptr"] else -1
+    if lengths["indptr"] != major + 1 or not lengths["data"] == lengths["indices"] == last:
+        msg = (
+            f"'{path}': the parts of the sparse matrix '{group.name}' do not fit: shape {tuple(map(int, shape))}, "
+            f"{lengths['data']} values, {lengths['indices']} indices, {lengths['indptr']} offsets ending at {last}."
+        )
+        raise InputError(msg)
+
+
+def matrices(mdata: MuData) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of every matrix and array of a MuData, ``uns`` included."""
+    for slot in AXIS_SLOTS:
+        for key, value in getattr(mdata, slot).items():
+            yield f"{slot}['{key}']", value
+    yield from _leaves(dict(mdata.uns), "uns")
+    for name, adata in mdata.mod.items():
+        for where, value in _of_modality(adata):
+            yield f"mod['{name}'].{where}", value
+
+
+def _of_modality(adata: AnnData) -> Iterator[tuple[str, Any]]:
+    if not adata.isbacked:
+        yield "X", adata.X
+        if adata.raw is not None:
+            yield "raw.X", adata.raw.X
+            for key, value in adata.raw.varm.items():
+                yield f"raw.varm['{key}']", value
+    for slot in ("layers", *AXIS_SLOTS):
+        for key, value in getattr(adata, slot).items():
+            if key is not None:
+                yield f"{slot}['{key}']", value
+    yield from _leaves(dict(adata.uns), "uns")
+
+
+def _leaves(value: Mapping[Any, Any], where: str) -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        place = f"{where}[{key!r}]"
+        if isinstance(item, Mapping):
+            yield from _leaves(item, place)
+        else:
+            yield place, item
+
+
+def check_sparse_indices(mdata: MuData, path: Path) -> None:
+    """Raise if a sparse matrix points outside itself, before anything computes with it (that would crash Python)."""
+    for where, value in matrices(mdata):
+        if sparse.issparse(value) and hasattr(value, "check_format"):
+            try:
+                value.check_format(full_check=True)
+            except ValueError as err:
+                msg = f"'{path}': the sparse matrix {where} is damaged ({err}); its indices lie outside its shape."
+                raise InputError(msg) from err

@@ -1,0 +1,1 @@
+"""HOMER: its tables and peak files, and running it."""

@@ -1,0 +1,1 @@
+"""Cells as the network reads them: batches and window-gene pairs."""

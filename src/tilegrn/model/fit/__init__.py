@@ -1,0 +1,1 @@
+"""Making and fitting a network, and the teacher it learns from."""

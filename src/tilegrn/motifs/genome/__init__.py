@@ -1,0 +1,1 @@
+"""Sequences by place: FASTA, block-gzipped FASTA and 2bit files."""

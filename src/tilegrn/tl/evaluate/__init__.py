@@ -1,0 +1,1 @@
+"""What results are worth: the scorecard of predictions, networks and links against a truth."""

@@ -1,0 +1,1 @@
+"""The network that a trained model holds: edges, their support, knock-outs, regulons."""

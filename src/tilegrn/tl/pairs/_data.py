@@ -1,0 +1,192 @@
+"""What pair scores read from a MuData: sums over groups of cells, peaks, and the TSSs of all genes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from tilegrn._core import check, store
+from tilegrn._core import keys as K
+from tilegrn._core.peaks import match_chroms, parse_peaks
+from tilegrn._core.symbols import match_symbols
+from tilegrn._core.tss_pairs import tss_sites
+from tilegrn.errors import InputError
+from tilegrn.io.annotation._tss import TSS_TABLES, read_tss
+from tilegrn.tl.pairs._evidence import Profiles, cell_axes, fit_profiles
+from tilegrn.tl.pairs._features import Landscape
+from tilegrn.tl.pairs._places import PeakSums, Sites
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+    from tilegrn._core.grid import Grid
+    from tilegrn.tl.pairs._places import Floats, Ints
+
+__all__ = ["ALL", "PairData", "read_pair_data"]
+
+logger = logging.getLogger(__name__)
+
+ALL = "all"
+"""Name of the one group where cells are not grouped."""
+_FEWEST = 10
+"""Cells below which a group says nothing about where else an element is open."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairData:
+    """Cells, peaks and genes as pair scores need them.
+
+    Attributes
+    ----------
+    grid
+        For chromosome names.
+    genes
+        Names by gene number: those of the data first, then those that only the TSS table has.
+    n_data
+        How many of them are in the data.
+    chrom, start, end
+        Peaks; chromosome code -1 where the assembly has no such chromosome.
+    sums, sites
+        See :mod:`tilegrn.tl.pairs._places`.
+    groups, n_cells
+        Names of the groups, sorted, and their cells.
+    fragments, counts
+        Groups x peaks and groups x genes, sums over cells.
+    peak_cells, gene_cells
+        Cells x peaks and cells x genes, CSR.
+    """
+
+    grid: Grid
+    genes: list[str]
+    n_data: int
+    chrom: Ints
+    start: Ints
+    end: Ints
+    sums: PeakSums
+    sites: Sites
+    groups: list[str]
+    n_cells: Ints
+    fragments: Floats
+    counts: Floats
+    peak_cells: sparse.csr_matrix
+    gene_cells: sparse.csr_matrix
+
+    @property
+    def grouped(self) -> bool:
+        """Whether there are other groups to compare with."""
+        return len(self.groups) > 1
+
+    def landscape(self, group: str) -> Landscape:
+        """Return what one group and the others show."""
+        mine = self.groups.index(group)
+        others = [i for i in range(len(self.groups)) if i != mine]
+        # A handful of cells has a fragment here and there: their profile is chance.
+        others = [i for i in others if self.n_cells[i] >= _FEWEST] or others
+        return Landscape(
+            sums=self.sums,
+            sites=self.sites,
+            opened=_per_million(self.fragments[mine], group, "fragments in peaks"),
+            opened_elsewhere=[_per_million(self.fragments[i], self.groups[i], "fragments in peaks") for i in others],
+            expression=_per_million(self.counts[mine], group, "RNA counts"),
+            expression_elsewhere=[_per_million(self.counts[i], self.groups[i], "RNA counts") for i in others],
+        )
+
+    def profiles(self) -> Profiles:
+        """Fit peaks and genes on the cells' axes."""
+        return fit_profiles(self.peak_cells, self.gene_cells, cell_axes(self.peak_cells))
+
+
+def _per_million(values: Floats, group: str, what: str) -> Floats:
+    total = values.sum()
+    if not total > 0:
+        msg = f"The cells of group '{group}' have no {what}. Remove them, or choose another groupby."
+        raise InputError(msg)
+    return np.asarray(values / total * 1e6)
+
+
+def read_pair_data(
+    mdata: MuData,
+    *,
+    groupby: str | None,
+    tss: str | Path | pd.DataFrame | Any | None,
+    layer: str | None,
+    rna: str,
+    atac: str,
+) -> PairData:
+    """Read sums, peaks and TSSs.
+
+    Raises
+    ------
+    MissingStepError
+        Before ``grn.pp.tss_distance``.
+    InputError
+        If cells are not paired, counts are no counts, or a label is missing.
+    """
+    r, a = check.paired(mdata, rna, atac)
+    grid = store.get_grid(mdata)
+    gene_cells = check.counts(r, rna, layer, warn_empty=False)
+    # The layer of fragments that the windows were summed from; the empty string is X.
+    peak_layer = str(store.get_record(mdata, K.REC_GRID).get("layer", "")) or None
+    peak_cells = check.counts(a, atac, peak_layer, integer=False, warn_empty=False)
+    labels: NDArray[Any] = np.full(r.n_obs, ALL, dtype=object)
+    if groupby is not None:
+        labels = np.asarray(check.cell_labels(mdata, groupby, rna, atac)).astype(object)
+    groups, member = np.unique(labels.astype(str), return_inverse=True)
+    cells = np.arange(len(member))
+    indicator = sparse.csr_matrix((np.ones(len(member), dtype=np.float64), (member, cells)))
+    chrom, start, end = parse_peaks(list(a.var_names))
+    sizes = dict(zip(grid.chroms, map(int, grid.lengths), strict=True))
+    names = match_chroms(chrom, sizes, max_absent=None, assembly=grid.assembly)
+    code = grid.chrom_codes([names.get(c, "") for c in chrom])
+    genes, sites = _sites(mdata, rna, grid, tss)
+    return PairData(
+        grid=grid,
+        genes=genes,
+        n_data=r.n_vars,
+        chrom=code,
+        start=start,
+        end=end,
+        sums=PeakSums(code, start, end),
+        sites=sites,
+        groups=[str(g) for g in groups],
+        n_cells=np.bincount(member).astype(np.int64),
+        fragments=np.asarray((indicator @ peak_cells).todense(), dtype=np.float64),
+        counts=np.asarray((indicator @ gene_cells).todense(), dtype=np.float64),
+        peak_cells=peak_cells,
+        gene_cells=gene_cells,
+    )
+
+
+def _sites(mdata: MuData, rna: str, grid: Grid, tss: Any | None) -> tuple[list[str], Sites]:
+    """TSSs of the data's genes as ``tss_distance`` read them, and of all other genes of the table.
+
+    Genes in between count whether or not they are in the data: a matrix cut to variable genes would else look like a
+    genome with few genes.
+    """
+    gene, chrom, pos = tss_sites(mdata, rna)
+    keep = gene >= 0  # genes removed from the data since
+    genes = [str(g) for g in mdata.mod[rna].var_names]
+    source = tss if tss is not None else (grid.assembly if grid.assembly in TSS_TABLES else None)
+    if source is None:
+        logger.info("No TSS table of '%s' is shipped: genes in between are those of the data.", grid.assembly)
+        return genes, Sites(gene[keep], chrom[keep], pos[keep])
+    table = read_tss(source)
+    there = match_symbols(list(table["gene"].unique()), genes)
+    absent = table["gene"].unique()[there < 0]
+    # Genes of the data without a TSS in the record keep having none, whatever this table says: one place for a gene.
+    extra = table[table["gene"].isin(absent)]
+    names = match_chroms(extra["chrom"], set(grid.chroms), what="TSS", max_absent=None, assembly=grid.assembly)
+    number = pd.Index(absent).get_indexer(pd.Index(extra["gene"])) + len(genes)
+    return genes + [str(g) for g in absent], Sites(
+        np.concatenate([gene[keep], number]).astype(np.int64),
+        np.concatenate([chrom[keep], grid.chrom_codes([names.get(c, "") for c in extra["chrom"]])]),
+        np.concatenate([pos[keep], extra["pos"].to_numpy(np.int64)]),
+    )

@@ -1,0 +1,1 @@
+"""The model's life: data read for it, training, predictions, new samples."""

@@ -1,0 +1,36 @@
+"""How far the windows of the cis head act, where the data tell."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tilegrn.model.config import ModelConfig
+    from tilegrn.tl.training._source import Source
+
+__all__ = ["with_reach"]
+
+
+def with_reach(
+    source: Source, train: NDArray[np.int64], targets: NDArray[np.int64], cfg: ModelConfig, seed: int
+) -> ModelConfig:
+    """Let the cis head use the decay length that the training cells show."""
+    if cfg.cis_length is not None or not (cfg.use_cis and cfg.use_distance and cfg.use_windows):
+        return cfg
+    from tilegrn.model.prepare.reach import decay_length
+
+    depth = np.maximum(source.depth[train], 1.0)
+    found = decay_length(
+        source.counts[train][:, targets],
+        depth / np.median(depth),
+        source.open[train],
+        source.distance[targets],
+        promoter=1.5 * source.grid.window_size,
+        seed=seed,
+    )
+    return cfg if found is None else dataclasses.replace(cfg, cis_length=found)

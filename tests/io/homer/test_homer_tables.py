@@ -1,0 +1,298 @@
+"""read_homer against real HOMER outputs, and what is wrong with a file."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests._small import PEAKS, SIZES, small
+
+from tilegrn import pp
+from tilegrn._core import store
+from tilegrn.errors import InputError
+from tilegrn.io.homer import _hits
+from tilegrn.io.homer._peaks import write_homer_peaks
+from tilegrn.io.homer._table import read_homer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SUFFIX = " Distance From Peak(sequence,strand,conservation)"
+FIXED = "Chr\tStart\tEnd\tStrand\tPeak Score\tFocus Ratio/Region Size\tCpG%\tGC%"
+
+
+def as_dict(table: pd.DataFrame) -> dict[tuple[str, str], int]:
+    keys = zip(table["source_id"], table["peak_id"], strict=True)
+    return dict(zip(keys, table["tf_motifs_in_peak"].tolist(), strict=True))
+
+
+def by_hand(path: Path) -> dict[tuple[str, str], int]:
+    """Read an annotatePeaks output cell by cell."""
+    out = {}
+    with gzip.open(path, "rt") as handle:
+        header = handle.readline().rstrip("\n").split("\t")
+        for line in handle:
+            cells = line.rstrip("\n").split("\t")
+            for name, cell in zip(header[9:], cells[9:], strict=True):
+                n = int(cell) if cell.isdigit() else cell.count("(")
+                if n:
+                    out[name.removesuffix(SUFFIX), cells[0]] = n
+    return out
+
+
+@pytest.mark.parametrize("name", ["nmotifs_default", "nmotifs_mask", "nmotifs_size200", "sites_default"])
+def test_real_tables_cell_by_cell(real_data, name):
+    path = real_data(f"homer/annotatePeaks_{name}.tsv.gz")
+    table = read_homer(path, peak_id="name")
+    assert as_dict(table) == by_hand(path)
+    assert len(table["peak_id"].cat.categories) == 400
+    assert len(table["source_id"].cat.categories) == 363
+    totals = table.groupby("source_id", observed=True)["tf_motifs_in_peak"].transform("sum")
+    np.testing.assert_allclose(table["homer_binding_score"], table["tf_motifs_in_peak"] / totals, rtol=1e-15)
+
+
+def test_counts_sites_and_lists_of_one_run_agree(real_data):
+    names = ("annotatePeaks_nmotifs_default", "annotatePeaks_sites_default", "homer2_find_both_offset0")
+    tables = [as_dict(read_homer(real_data(f"homer/{n}.tsv.gz"), peak_id="name")) for n in names]
+    assert tables[0] == tables[1] == tables[2]
+    assert sum(tables[0].values()) == 47017
+
+
+def test_find_list_with_motif_name_twice(real_data):
+    table = read_homer(real_data("homer/homer2_find_v501_471motifs.tsv.gz"))
+    assert int(table["tf_motifs_in_peak"].sum()) == 68588
+    assert not table.duplicated(["source_id", "peak_id"]).any()
+
+
+@pytest.mark.parametrize("block", [1 << 14, 1 << 16])
+def test_blocks_change_nothing(real_data, monkeypatch, block):
+    path = real_data("homer/annotatePeaks_nmotifs_default.tsv.gz")
+    whole = read_homer(path)
+    monkeypatch.setattr(_hits, "_BLOCK", block)
+    pd.testing.assert_frame_equal(read_homer(path), whole)
+
+
+def test_peaks_by_coordinates_name_and_what_was_given(real_data):
+    path = real_data("homer/annotatePeaks_nmotifs_default.tsv.gz")
+    bed = pd.read_csv(real_data("homer/peaks.bed"), sep="\t", header=None)
+    at = dict(zip(bed[3], bed[0] + ":" + bed[1].astype(str) + "-" + bed[2].astype(str), strict=True))
+    named = as_dict(read_homer(path, peak_id="name"))
+    placed = as_dict(read_homer(path))
+    assert placed == {(m, at[p]): n for (m, p), n in named.items()}
+    given = as_dict(read_homer(path, peaks=[at[p].replace(":", "-") for p in bed[3]]))
+    assert given == {(m, p.replace(":", "-")): n for (m, p), n in placed.items()}
+    with pytest.raises(InputError, match=r"399 of 400|not among the 1 peaks"):
+        read_homer(path, peaks=[at["p204"]])
+
+
+def test_resized_peaks_keep_their_ids(real_data):
+    path = real_data("homer/annotatePeaks_nmotifs_size200.tsv.gz")
+    assert set(read_homer(path)["peak_id"].cat.categories[:1]) == {"p266"}
+    with pytest.raises(InputError, match="resized"):
+        read_homer(path, peak_id="coordinates")
+
+
+def table_text(cells: list[list[str]], motifs: list[str], command: str = "", ids: list[str] | None = None) -> str:
+    ids = ids or [f"p{i}" for i in range(len(cells))]
+    text = "\t".join([f"PeakID{command}", FIXED, *(m + SUFFIX for m in motifs)]) + "\n"
+    for i, row in enumerate(cells):
+        text += (
+            "\t".join([ids[i], "chr1", str(1000 * i + 1), str(1000 * i + 500), "+", "0", "NA", ".1", ".4", *row]) + "\n"
+        )
+    return text
+
+
+def write(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "homer.tsv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+COUNTS = [["1", "0"], ["2", "3"]]
+SITES = [["5(ACG,+,0.00)", ""], ["5(ACG,+,0.00),9(ACG,-,0.00)", "1(A,+,0.00),2(A,+,0.00),3(A,-,0.00)"]]
+
+
+@pytest.mark.parametrize("cells", [COUNTS, SITES], ids=["counts", "sites"])
+@pytest.mark.parametrize("dress", ["plain", "gzip", "bom", "crlf", "annotated"])
+def test_dresses_of_a_table(tmp_path, cells, dress):
+    text = table_text(cells, ["A/Homer", "B/Homer"])
+    if dress == "annotated":  # columns that annotatePeaks.pl adds without -noann -nogene
+        text = text.replace("\tCpG%", "\tAnnotation\tDistance to TSS\tGene Name\tCpG%")
+        text = text.replace("\tNA\t.1", "\tNA\tIntron (NM_1, intron 2 of 3)\t-12\tSox2\t.1")
+    data = text.encode()
+    if dress == "gzip":
+        data = gzip.compress(data)
+    if dress == "bom":
+        data = b"\xef\xbb\xbf" + data
+    if dress == "crlf":
+        data = data.replace(b"\n", b"\r\n")
+    table = read_homer(write(tmp_path, data))
+    assert as_dict(table) == {
+        ("A/Homer", "chr1:0-500"): 1,
+        ("A/Homer", "chr1:1000-1500"): 2,
+        ("B/Homer", "chr1:1000-1500"): 3,
+    }
+    assert table["tf_motifs_in_peak"].dtype == np.int32
+    assert table["homer_binding_score"].tolist() == [1 / 3, 2 / 3, 1.0]
+
+
+def test_ids_that_are_coordinates_stay(tmp_path):
+    # The notebook's peak file: 0-based starts in a 1-based column, so Chr/Start/End would be off by one.
+    path = write(tmp_path, table_text(COUNTS, ["A", "B"], ids=["chr1:1-500", "chr1:1001-1500"]))
+    assert list(read_homer(path)["peak_id"].cat.categories) == ["chr1:1-500", "chr1:1001-1500"]
+
+
+def test_find_list_with_header(tmp_path):
+    text = "PositionID\tOffset\tSequence\tMotif Name\tStrand\tMotifScore\n"
+    text += FIND + "p1\t9\tACGT\tA/Homer\t-\t7.1\np1\t9\tAC\tB\t-\t7.1\n"
+    assert as_dict(read_homer(write(tmp_path, text))) == {("A/Homer", "p1"): 2, ("A/Homer", "p2"): 1, ("B", "p1"): 1}
+    old = (
+        "PositionID\tOffset\tSequence\tConservation\tStrand\tMotif Name\tMotifScore\np1\t-5\tACGT\t0\t+\tA/Homer\t7.1\n"
+    )
+    assert as_dict(read_homer(write(tmp_path, old))) == {("A/Homer", "p1"): 1}
+
+
+def test_repeated_columns(tmp_path):
+    cells = [["1", "1", "0"], ["2", "2", "4"]]
+    path = write(tmp_path, table_text(cells, ["A", "A", "B"]))
+    with pytest.warns(UserWarning, match="1 are equal"):
+        table = read_homer(path, peak_id="name")
+    assert as_dict(table) == {("A", "p0"): 1, ("A", "p1"): 2, ("B", "p1"): 4}
+    path = write(tmp_path, table_text(cells, ["A", "B", "A"]))
+    with pytest.warns(UserWarning, match="1 differ"):
+        table = read_homer(path, peak_id="name")
+    assert as_dict(table) == {("A", "p0"): 1, ("A", "p1"): 6, ("B", "p0"): 1, ("B", "p1"): 2}
+
+
+def test_peaks_without_bases_are_told(tmp_path):
+    text = table_text(COUNTS, ["A", "B"]).replace("\t.1\t.4\t1", "\tNA\tNA\t1")
+    with pytest.warns(UserWarning, match="no bases for 1 of 2 peaks"):
+        read_homer(write(tmp_path, text))
+
+
+GOOD = table_text(COUNTS, ["A", "B"])
+FIND = "p1\t-5\tACGT\tA/Homer\t+\t7.1\np2\t8\tACGT\tA/Homer\t-\t7.1\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (GOOD[:-1], "cut short: its last line has no end"),
+        (GOOD[:-4], "cut short"),
+        (GOOD[: GOOD.rindex("chr1")], "cut short"),
+        (GOOD[: GOOD.index("\n") + 1], "no peaks"),
+        (GOOD[: GOOD.index("\n")], "no peaks|cut short"),
+        (gzip.compress(GOOD.encode() * 300, mtime=0)[:-20], "cut short or damaged"),
+        (FIND[:-1], "cut short"),
+        (FIND[:-8], "cut short"),
+        (
+            table_text([["1", "x"], ["0", "2"]], ["A", "B"], " (cmd=annotatePeaks.pl p g -m k -nmotifs)"),
+            "cut short or damaged",
+        ),
+        (
+            table_text([["1", ""], ["0", "2"]], ["A", "B"], " (cmd=annotatePeaks.pl p g -m k -nmotifs)"),
+            "cut short or damaged",
+        ),
+        (table_text([["1", "-4"], ["0", "2"]], ["A", "B"], " (cmd=annotatePeaks.pl p g -m k -nmotifs)"), "negative"),
+        (table_text(COUNTS, ["A", "B"], " (cmd=annotatePeaks.pl p g -m k -mdist)"), "-mscore or -mdist"),
+        (GOOD.replace(SUFFIX, " Best Motif log-odds Score"), "-mscore or -mdist"),
+        (GOOD.replace(SUFFIX, ""), "no motif columns"),
+        (table_text(COUNTS, ["A", "B"], ids=["p1", "p1"]), "more than once"),
+        ("chr1\t1\t2\n", "is no output that read_homer knows"),
+        (b"PeakID\t\xff\xfe\n", "no plain text"),
+    ],
+)
+def test_bad_files(tmp_path, data, message):
+    with pytest.raises(InputError, match=message):
+        read_homer(write(tmp_path, data))
+
+
+def test_gzip_bomb_is_stopped(tmp_path, monkeypatch):
+    from tilegrn.io.homer import _stream
+
+    monkeypatch.setattr(_stream, "_BOMB_BYTES", 1 << 20)
+    row = GOOD.splitlines()[1] + "\n"
+    with pytest.raises(InputError, match="unpacks to more than 300 times"):
+        read_homer(write(tmp_path, gzip.compress((GOOD + row * 60_000).encode())))
+
+
+def test_a_missing_file_and_a_folder(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        read_homer(tmp_path / "nothing.tsv")
+    with pytest.raises(InputError, match="is a folder"):
+        read_homer(tmp_path)
+    with pytest.raises(InputError, match="peak_id is 'id'"):
+        read_homer(tmp_path, peak_id="id")
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (["chr1:1000-1500", "chr1:0-500"], ["chr1:1000-1500", "chr1:0-500"]),
+        (["chr1-1000-1500", "chr1_0_500"], ["chr1-1000-1500", "chr1_0_500"]),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".bed", ".txt"])
+def test_peaks_written_for_homer_come_back(tmp_path, names, ids, suffix):
+    path = tmp_path / f"peaks{suffix}"
+    write_homer_peaks(names, path)
+    rows = [line.split("\t") for line in path.read_text().splitlines()]
+    if suffix == ".bed":
+        assert [r[:4] for r in rows] == [["chr1", "1000", "1500", ids[0]], ["chr1", "0", "500", ids[1]]]
+    else:
+        assert rows == [[ids[0], "chr1", "1001", "1500", "+"], [ids[1], "chr1", "1", "500", "+"]]
+    output = write(tmp_path, table_text(COUNTS, ["A", "B"], ids=[ids[1], ids[0]]))
+    table = read_homer(output, peaks=names)
+    assert as_dict(table) == {("A", names[1]): 1, ("A", names[0]): 2, ("B", names[0]): 3}
+
+
+def test_odd_names_get_numbers_and_come_back(tmp_path):
+    peaks = pd.DataFrame({"chrom": "chr1", "start": [1000, 0], "end": [1500, 500], "name": ["a b", "`rm`"]})
+    write_homer_peaks(peaks, tmp_path / "peaks.txt")
+    assert [line.split("\t")[0] for line in (tmp_path / "peaks.txt").read_text().splitlines()] == ["peak1", "peak2"]
+    output = write(tmp_path, table_text(COUNTS, ["A", "B"], ids=["peak2", "peak1"]))
+    assert as_dict(read_homer(output, peaks=peaks)) == {("A", "`rm`"): 1, ("A", "a b"): 2, ("B", "a b"): 3}
+
+
+@pytest.mark.filterwarnings("ignore:pkg_resources:UserWarning", "ignore::FutureWarning:pyranges")
+def test_peaks_of_pyranges_are_those_of_their_table(tmp_path):
+    import pyranges
+
+    table = pd.DataFrame({"chrom": ["chr2", "chr1"], "start": [5, 10], "end": [9, 30], "name": ["a", "b"]})
+    ranges = pyranges.PyRanges(table.set_axis(["Chromosome", "Start", "End", "Name"], axis=1))
+    for peaks, name in ((table, "table.bed"), (ranges, "ranges.bed")):
+        write_homer_peaks(peaks, tmp_path / name)
+    of_table, of_ranges = (set((tmp_path / n).read_text().splitlines()) for n in ("table.bed", "ranges.bed"))
+    assert of_table == of_ranges == {"chr2\t5\t9\ta\t0\t+", "chr1\t10\t30\tb\t0\t+"}
+
+
+def test_writing_is_all_or_nothing(tmp_path):
+    with pytest.raises(InputError, match="Cannot write"):
+        write_homer_peaks(["chr1:1-2"], tmp_path / "no" / "peaks.bed")
+    with pytest.raises(InputError, match="may not survive"):
+        write_homer_peaks(["chr1`ls`:1-2"], tmp_path / "peaks.bed")
+    with pytest.raises(InputError, match="format is 'gff'"):
+        write_homer_peaks(["chr1:1-2"], tmp_path / "peaks.bed", format="gff")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_from_a_mudata_to_homer_and_back_into_it(tmp_path):
+    mdata = small()
+    pp.bin_peaks(mdata, SIZES)
+    write_homer_peaks(mdata, tmp_path / "peaks.bed")
+    assert (tmp_path / "peaks.bed").read_text().count("\n") == len(PEAKS)
+    motifs = ["Ta(Zf)/x-Ta-ChIP-Seq/Homer", "Tb(bHLH)/Homer", "Unknown(?)/Homer"]
+    cells = [[str(i % 3), str(i % 2), "1"] for i in range(len(PEAKS))]
+    table = read_homer(write(tmp_path, table_text(cells, motifs, ids=PEAKS)), peaks=mdata)
+    assert list(table["peak_id"].cat.categories) == PEAKS
+    with pytest.warns(UserWarning, match="1 motif or TF names resolve to no gene symbol"):
+        pp.add_binding(mdata, table)
+    counts, score = (store.peak_binding(mdata, score=which) for which in (False, True))
+    assert counts[1] == ["Ta", "Tb"]
+    np.testing.assert_array_equal(counts[0].toarray(), [[i % 3, i % 2] for i in range(len(PEAKS))])
+    np.testing.assert_allclose(score[0].toarray().sum(axis=0), 1, rtol=1e-6)
