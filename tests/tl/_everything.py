@@ -129,18 +129,19 @@ def prepared(mdata):
 
 def listed(mdata):
     """What ``grn.get`` lists."""
+    cube = grn.get.tensor(mdata, sorted(mdata.obs_names)[:5], genes=["Gene12", "Gene30"])
     window, peak = grn.get.windows(mdata), grn.get.peak_tg(mdata)
     return {
         "get.windows": rows(window.reset_index(), "name"),
         "get.peak_tg": rows(peak, "peak_id", "target_id", "TSS_dist"),
         "get.window_tg": rows(grn.get.window_tg(mdata), "window_id", "target_id"),
         "get.binding": rows(grn.get.binding(mdata), "source_id", "peak_id"),
+        "get.tensor": frame(cube.values.sum(2), cube.tfs, cube.windows),
     }
 
 
 def potentials(mdata):
-    cube = grn.tl.potentials(mdata, sorted(mdata.obs_names)[:5]).tensor(genes=["Gene12", "Gene30"])
-    out = {"tl.potentials: tensor": frame(cube.values.sum(2), cube.tfs, cube.windows)}
+    out = {}
     for name, got in grn.tl.potentials(mdata, groupby="cell_type").items():
         out[f"tl.potentials: {name}"] = frame(got.tf_tg, got.tfs, got.genes)
         table = got.scores(level="peak", genes=["Gene12"])

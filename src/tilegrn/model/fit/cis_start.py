@@ -26,7 +26,7 @@ __all__ = ["gains", "laws", "ratio_sums"]
 
 _LAWS = ((5e3, 1.0), (2e4, 1.0), (2e4, 2.0), (1e5, 2.0), (4e5, 4.0))
 """d0 in bp and exponent, from a law like that of contacts to one that reaches as far as the cut-off."""
-_PRIORS = (1.0, 4.0, 16.0)
+_PRIORS = (0.25, 1.0, 4.0, 16.0)
 _MOST_PRODUCTS = 1e7
 _COMPARED = 1000
 """Open window-gene pairs, and cells, that laws are compared on."""
@@ -49,7 +49,7 @@ def laws(
     tried = _LAWS if length is None else ((4 * length, 4.0),)
     if not head.use_distance:
         tried = ((1.0, 1.0),)
-    best, most = (*tried[0], _PRIORS[1]), -1.0
+    best, most = (*tried[0], 4.0), -1.0
     for floor, exponent in tried:
         head.settle(floor, exponent)
         for prior in _PRIORS:
