@@ -34,7 +34,7 @@ def run(fold: int, models: int) -> list[dict]:
     config = default_config(n_cells=len(train), n_genes=len(source.genes))
     vocabulary, preparation = fit_preparation(source, train, np.arange(len(source.genes)), config, seed=0)
     guided = cell_data(source, vocabulary, preparation, config).components[:, config.n_components :]
-    inputs = make_inputs(source.counts, source.open, source.is_tf, (train, val, test), seed=0)
+    inputs = make_inputs(source.counts, source.open, source.is_tf, (train, val, test))
     context = np.concatenate([inputs.context[:, :-2], guided, inputs.context[:, -2:]], axis=1)
     inputs = dataclasses.replace(inputs, context=np.ascontiguousarray(context, dtype=np.float32))
     everything = np.arange(len(source.genes))

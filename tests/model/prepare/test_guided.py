@@ -7,8 +7,8 @@ import pytest
 from scipy import sparse
 from scipy.stats import pearsonr
 
+from tilegrn._stats.lsi import fit_components, tf_idf
 from tilegrn.model.prepare.guided import N_PARTS, cell_hash, expression_axes, fit_guided, guided_scores, part_of_cells
-from tilegrn.model.prepare.lsi import fit_components, tf_idf
 
 
 def example(n=300, n_windows=400, n_genes=120, seed=0):
@@ -22,7 +22,7 @@ def example(n=300, n_windows=400, n_genes=120, seed=0):
 
 def test_weights_are_those_of_a_dense_ridge_on_the_other_parts():
     windows, _, state = example()
-    idf, _ = fit_components(windows, 5, seed=0)
+    idf, _ = fit_components(windows, 5)
     y = state.astype(np.float32)
     known, found = fit_guided(windows, idf, y, penalty=0.7)
     x, part = tf_idf(windows, idf).toarray().astype(float), part_of_cells(windows, known)
@@ -36,7 +36,7 @@ def test_weights_are_those_of_a_dense_ridge_on_the_other_parts():
 
 def test_the_regression_of_a_part_does_not_know_its_cells():
     windows, _, state = example()
-    idf, _ = fit_components(windows, 5, seed=0)
+    idf, _ = fit_components(windows, 5)
     y = state.astype(np.float32)
     known, before = fit_guided(windows, idf, y, penalty=1.0)
     mine = part_of_cells(windows, known) == 3
@@ -53,7 +53,7 @@ def test_scores_of_training_cells_are_as_good_as_those_of_new_ones_and_no_better
     # Half of what is regressed is the noise of single cells, which no window can tell.
     y = (state[:, :1] + rng.normal(size=(1500, 1))).astype(np.float32)
     train, new = np.arange(1000), np.arange(1000, 1500)
-    idf, _ = fit_components(windows[train], 5, seed=0)
+    idf, _ = fit_components(windows[train], 5)
     known, weights = fit_guided(windows[train], idf, y[train], penalty=1.0)
 
     def score(cells):
@@ -87,7 +87,7 @@ def test_training_cells_are_known_by_their_open_windows_alone():
 def test_axes_of_expression_are_those_of_a_dense_decomposition():
     _, counts, _ = example(n=400)
     size = np.random.default_rng(2).uniform(0.5, 2, 400)
-    found = expression_axes(counts, size, 6, seed=0)
+    found = expression_axes(counts, size, 6)
     dense = np.log1p(counts.toarray() / size[:, None])
     dense /= np.maximum(dense.std(0), 0.1)
     _, _, vt = np.linalg.svd(dense, full_matrices=False)
@@ -102,7 +102,7 @@ def test_axes_of_expression_are_those_of_a_dense_decomposition():
 
 def test_axes_without_variation_give_no_weights():
     windows, _, _ = example(n=60)
-    idf, _ = fit_components(windows, 5, seed=0)
+    idf, _ = fit_components(windows, 5)
     assert not fit_guided(windows, idf, np.ones((60, 2), np.float32), penalty=1.0)[1].any()
 
 
@@ -110,7 +110,7 @@ def test_only_axes_that_windows_tell_are_kept():
     windows, _, state = example(n=800)
     rng = np.random.default_rng(3)
     axes = np.column_stack([rng.normal(size=800), state[:, 0], rng.normal(size=(800, 20)), state[:, 1]])
-    idf, _ = fit_components(windows, 5, seed=0)
+    idf, _ = fit_components(windows, 5)
     known, weights = fit_guided(windows, idf, axes.astype(np.float32), penalty=1.0)
     assert 2 <= weights.shape[2] <= 3  # chance lets one of twenty pass at times
     scores = guided_scores(tf_idf(windows, idf), weights, part_of_cells(windows, known))

@@ -78,7 +78,7 @@ def pair_sums(opened: OpenWindows, value: Tensor, lists: Lists, weight: Tensor, 
 
     Differentiable once, in ``value`` (per open window) and ``weight`` (per entry).
     """
-    out: Tensor = _PairSums.apply(opened, value, lists, weight, n_columns)
+    out: Tensor = _PairSums.apply(opened, value, lists, weight, n_columns)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -87,7 +87,7 @@ def open_sums(opened: OpenWindows, dense: Tensor, lists: Lists, weight: Tensor) 
 
     Differentiable once, in ``dense`` (cells x columns).
     """
-    out: Tensor = _OpenSums.apply(opened, dense, lists, weight)
+    out: Tensor = _OpenSums.apply(opened, dense, lists, weight)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -186,7 +186,7 @@ def _is_cpu(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu"
 
 
-def _arrays(*tensors: Tensor) -> tuple[NDArray[Any], ...]:
+def _arrays(*tensors: Tensor) -> Any:
     return tuple(t.detach().contiguous().numpy() for t in tensors)
 
 

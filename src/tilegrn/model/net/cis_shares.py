@@ -70,7 +70,7 @@ def _numpy(tensor: torch.Tensor) -> NDArray[Any]:
     return np.ascontiguousarray(tensor.detach().numpy())
 
 
-def _path(head: CisHead, batch: Batch, side: CisSide, steps: int) -> tuple[NDArray[Any], ...]:
+def _path(head: CisHead, batch: Batch, side: CisSide, steps: int) -> Any:
     """Return what both loops read: open windows, slopes and sums at the points of the path, binding and levels."""
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     with torch.no_grad():

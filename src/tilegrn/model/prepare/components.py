@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tilegrn._stats.lsi import tf_idf
 from tilegrn.model.prepare.guided import guided_scores, part_of_cells
-from tilegrn.model.prepare.lsi import tf_idf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,6 +1,6 @@
 """Guided components: what the open windows of a cell say about its expression, by ridge regression.
 
-The components of :mod:`tilegrn.model.prepare.lsi` are the axes along which accessibility varies most; these are the
+The components of :mod:`tilegrn._stats.lsi` are the axes along which accessibility varies most; these are the
 directions of accessibility that go with the axes of expression. Each of tens of thousands of windows is open in few
 cells, so windows are weighed by a ridge regression rather than by the steps of an optimiser.
 
@@ -18,7 +18,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
-from tilegrn.model.prepare.lsi import leading_directions, tf_idf
+from tilegrn._stats.lsi import leading_directions, tf_idf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,9 +68,7 @@ def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
-def expression_axes(
-    counts: sparse.csr_matrix, size_factor: NDArray[np.float64], n: int, *, seed: int
-) -> NDArray[np.float32]:
+def expression_axes(counts: sparse.csr_matrix, size_factor: NDArray[np.float64], n: int) -> NDArray[np.float32]:
     """Scores of cells on the leading axes of log1p(counts / size factor), genes scaled; cells x n, centred.
 
     Without centring before the decomposition, which keeps the matrix sparse; the mean profile takes one axis.
@@ -80,7 +78,7 @@ def expression_axes(
     mean = np.asarray(x.mean(0)).ravel()
     deviation = np.sqrt(np.maximum(np.asarray(x.multiply(x).mean(0)).ravel() - mean**2, 0.0))
     x.data /= np.maximum(deviation, _LEAST_DEVIATION).astype(np.float32)[x.indices]
-    scores = x @ leading_directions(x, n, seed=seed)
+    scores = x @ leading_directions(x, n)
     return np.asarray(scores - scores.mean(0), dtype=np.float32)
 
 
@@ -94,7 +92,7 @@ def fit_guided(
     windows
         Training cells x windows, counts; only open or closed is used.
     idf
-        Of :func:`tilegrn.model.prepare.lsi.fit_components`.
+        Of :func:`tilegrn._stats.lsi.fit_components`.
     axes
         Training cells x axes: what is to be told from the windows.
     penalty

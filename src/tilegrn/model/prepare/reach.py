@@ -14,8 +14,8 @@ import numpy as np
 from scipy import sparse
 from scipy.optimize import minimize
 
+from tilegrn._stats.lsi import fit_components, tf_idf
 from tilegrn.model.prepare.guided import expression_axes
-from tilegrn.model.prepare.lsi import fit_components, tf_idf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,7 +72,7 @@ def decay_length(
     if len(rows) < 10 * _N_AXES:
         return None
     d, value = squared_correlations(
-        counts[rows], np.asarray(size_factor)[rows], windows[rows], distance, genes, promoter=promoter, seed=seed
+        counts[rows], np.asarray(size_factor)[rows], windows[rows], distance, genes, promoter=promoter
     )
     if len(d) < 100:
         return None
@@ -95,7 +95,6 @@ def squared_correlations(
     genes: NDArray[np.int64],
     *,
     promoter: float,
-    seed: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return distance and squared partial correlation, in units of its expectation without association, per pair.
 
@@ -104,14 +103,14 @@ def squared_correlations(
     n = counts.shape[0]
     opened = sparse.csr_matrix(windows, dtype=np.float64, copy=True)
     opened.data = np.log1p(opened.data)
-    idf, loadings = fit_components(opened, _N_AXES, seed=seed)
+    idf, loadings = fit_components(opened, _N_AXES)
     nuisance = np.column_stack(
         [
             np.ones(n),
             np.log(size_factor),
             np.log1p(np.asarray(opened.sum(1)).ravel()),
             tf_idf(opened, idf) @ loadings,
-            expression_axes(counts, size_factor, _N_AXES, seed=seed),
+            expression_axes(counts, size_factor, _N_AXES),
         ]
     )
     basis, _ = np.linalg.qr(nuisance)

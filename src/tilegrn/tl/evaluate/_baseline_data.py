@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import sparse
 
+from tilegrn._stats.lsi import fit_components, tf_idf
 from tilegrn._stats.metrics import normalised_log1p, size_factors
 from tilegrn.errors import InputError
 
@@ -100,13 +101,8 @@ class BaselineInputs:
         return np.sort(mixed[n:]), np.sort(mixed[:n])
 
 
-def lsi(
-    accessible: sparse.csr_matrix, train: Index, *, n_components: int = 50, seed: int = 0
-) -> tuple[Float32, Float32]:
-    """ATAC components: tf-idf and truncated SVD fitted on the training cells, applied to all.
-
-    tf-idf as muon's default: ``log1p(1e4 * open / open in the cell) * log1p(training cells / training cells open)``.
-    Rows are scaled to unit length before the SVD, so that depth does not make the first component.
+def lsi(accessible: sparse.csr_matrix, train: Index, *, n_components: int = 50) -> tuple[Float32, Float32]:
+    """Return cells x components and peaks x components (the loadings), fitted on the training cells; float32.
 
     Parameters
     ----------
@@ -116,32 +112,9 @@ def lsi(
         Rows the statistics come from.
     n_components
         At most this many; fewer for very small data.
-    seed
-        Of the randomised SVD.
-
-    Returns
-    -------
-    Cells x components, and peaks x components (the loadings), float32.
     """
-    from sklearn.utils.extmath import randomized_svd
-
-    x = sparse.csr_matrix(accessible, dtype=np.float32, copy=True)
-    fitted = x[train]
-    idf = np.log1p(len(train) / np.maximum(np.asarray(fitted.sum(axis=0)).ravel(), 1.0))
-    # A peak closed in every training cell has no loading; leave it out of the row lengths too.
-    idf[np.asarray(fitted.sum(axis=0)).ravel() == 0] = 0.0
-    per_row = np.maximum(np.diff(x.indptr), 1)
-    x.data = np.log1p(1e4 / np.repeat(per_row, np.diff(x.indptr))).astype(np.float32) * idf[x.indices].astype(
-        np.float32
-    )
-    length = np.sqrt(np.asarray(x.multiply(x).sum(axis=1)).ravel())
-    x = sparse.csr_matrix(sparse.diags(1.0 / np.maximum(length, 1e-12)).astype(np.float32) @ x)
-    k = min(n_components, len(train) - 1, x.shape[1] - 1)
-    if k < 1:
-        return np.zeros((x.shape[0], 0), np.float32), np.zeros((x.shape[1], 0), np.float32)
-    _, _, vt = randomized_svd(x[train], n_components=k, n_iter=4, random_state=seed)
-    loadings = np.ascontiguousarray(vt.T, dtype=np.float32)
-    return np.asarray(x @ loadings, dtype=np.float32), loadings
+    idf, loadings = fit_components(accessible[train], min(n_components, max(len(train) - 1, 1)))
+    return np.asarray(tf_idf(accessible, idf) @ loadings, dtype=np.float32), loadings
 
 
 def _unit_variance(x: Float, train: Index, *, centre: bool) -> Float32:
@@ -158,7 +131,6 @@ def make_inputs(
     *,
     reference_depth: float | None = None,
     n_components: int = 50,
-    seed: int = 0,
 ) -> BaselineInputs:
     """Compute the features that all baselines share, every statistic from the training cells.
 
@@ -176,8 +148,6 @@ def make_inputs(
         RNA depth at size factor 1; the median of the training cells when None.
     n_components
         ATAC components.
-    seed
-        Of the randomised SVD.
     """
     train, val, test = splits
     if len(train) < 2:
@@ -194,7 +164,7 @@ def make_inputs(
     accessible.data[:] = 1.0
     used = np.flatnonzero(np.asarray(accessible.sum(axis=0)).ravel() > 0)
     accessible = sparse.csr_matrix(accessible[:, used])
-    components, _ = lsi(accessible, train, n_components=n_components, seed=seed)
+    components, _ = lsi(accessible, train, n_components=n_components)
     context = np.column_stack([components, np.log(safe), np.log1p(atac_depth)])
     tf_genes = np.flatnonzero(is_tf)
     total = float(sf[train].sum())

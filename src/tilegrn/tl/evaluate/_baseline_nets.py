@@ -101,7 +101,7 @@ def _tokens(
 
 
 def _window_loadings(inputs: BaselineInputs, fit_on: Index, seed: int) -> Tensor:
-    loadings = lsi(inputs.accessible, fit_on, n_components=64, seed=seed)[1]
+    loadings = lsi(inputs.accessible, fit_on, n_components=64)[1]
     scale = np.sqrt(loadings.shape[0])
     return torch.from_numpy((loadings * scale).astype(np.float32))
 

@@ -302,7 +302,6 @@ def scorecard(
         is_tf,
         (train, val, judged),
         reference_depth=None if reference is None else float(reference),
-        seed=seed,
     )
     sf = inputs.size_factor[judged]
     held = HeldOut(

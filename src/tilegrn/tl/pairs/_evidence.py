@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import linalg, sparse
-from scipy.sparse.linalg import svds
 
-from tilegrn.model.prepare.lsi import inverse_frequency, tf_idf
+from tilegrn._stats.lsi import inverse_frequency, leading_directions, tf_idf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,10 +69,7 @@ def cell_axes(peaks: sparse.csr_matrix, n: int = N_AXES) -> Floats:
     k = min(n + 1, min(x.shape) - 1)
     if k < 2:
         return np.zeros((cells, 0))
-    # A fixed start in place of a random one: no seed, and the order of cells and peaks does not matter.
-    u, s, _ = svds(x, k=k, v0=np.ones(min(x.shape), dtype=x.dtype), tol=1e-4)
-    order = np.argsort(-s)[1:]
-    return np.asarray(u[:, order] * s[order], dtype=np.float64)
+    return np.asarray(x @ leading_directions(x, k), dtype=np.float64)[:, 1:]
 
 
 def fit_profiles(peaks: sparse.csr_matrix, genes: sparse.csr_matrix, axes: Floats) -> Profiles:

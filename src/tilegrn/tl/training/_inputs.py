@@ -29,7 +29,6 @@ def fit_preparation(
     targets: NDArray[np.int64],
     config: ModelConfig,
     *,
-    seed: int,
     ranges: tuple[pd.Series, NDArray[np.float64]] | None = None,
 ) -> tuple[Vocabulary, Preparation]:
     """Fit scalers, components and names on training cells.
@@ -44,10 +43,10 @@ def fit_preparation(
         Ends of the ranges of TFs (by name) and of all windows of the grid, from :func:`tilegrn.pp.scale`; fitted here
         in the same way by default.
     """
+    from tilegrn._stats.lsi import fit_components
     from tilegrn.model.prepare.components import Components
     from tilegrn.model.prepare.features import gene_features
     from tilegrn.model.prepare.guided import expression_axes, fit_guided
-    from tilegrn.model.prepare.lsi import fit_components
     from tilegrn.model.prepare.preparation import Preparation, Vocabulary, window_features
 
     opened = source.open[train]
@@ -65,14 +64,14 @@ def fit_preparation(
         tf_max, window_max = ranges
         tf_range = MinMax(tf_max.reindex(source.genes[tf_columns]).to_numpy(np.float64))
         window_range = MinMax(window_max[source.windows[keep]])
-    idf, loadings = fit_components(opened, config.n_loadings, seed=seed)
+    idf, loadings = fit_components(opened, config.n_loadings)
     median = max(float(np.median(source.depth[train])), 1.0)
     size = source.depth[train] / median
     depth = _depth(size, opened)
     n_guided = min(config.n_guided, len(train) // 20)
     known, guided = np.zeros(0, np.uint64), np.zeros((1, len(keep), 0), np.float32)
     if n_guided and config.use_windows and config.use_components:
-        axes = expression_axes(counts[:, targets], np.maximum(size, 1.0 / median), n_guided, seed=seed)
+        axes = expression_axes(counts[:, targets], np.maximum(size, 1.0 / median), n_guided)
         known, guided = fit_guided(opened, idf, axes, penalty=config.guided_penalty)
     plain = loadings[:, : config.n_components]
     n = plain.shape[1] + guided.shape[2]

@@ -20,7 +20,7 @@ from tilegrn.tl.training._inputs import cell_data, fit_preparation
 from tilegrn.tl.training._source import Source, join_sources, read_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
     from mudata import MuData
@@ -145,7 +145,7 @@ def train(
         _log().info("No binding scores: training without the binding of TFs to windows.")
     cfg = with_reach(source, fit_rows, targets, cfg, seed)
     ranges = _ranges(many, source, fit_rows, layer=layer, rna=rna)
-    vocabulary, preparation = fit_preparation(source, fit_rows, targets, cfg, seed=seed, ranges=ranges)
+    vocabulary, preparation = fit_preparation(source, fit_rows, targets, cfg, ranges=ranges)
     data = cell_data(source, vocabulary, preparation, cfg, rows=fit_rows, with_counts=True)
     val = cell_data(source, vocabulary, preparation, cfg, rows=val_rows, with_counts=True) if len(val_rows) else None
     options = FitOptions(
@@ -284,7 +284,7 @@ def _fit_one(
                 data.counts, data.size_factor, context, cfg.teacher, seed=seed, progress=options.progress
             )
             start_from_teacher(network, teacher)
-            rates = teacher.rates
+            rates: Callable[[torch.Tensor], torch.Tensor] = teacher.rates
         else:
             rates = start_from_counts(network, data)
         start_cis(network, data, rates, cfg.cis_length)

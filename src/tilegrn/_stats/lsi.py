@@ -1,4 +1,9 @@
-"""Accessibility components: tf-idf, then a truncated SVD, fitted on training cells only."""
+"""Latent semantic indexing, the one of the package: tf-idf, then a truncated SVD.
+
+Of muon's pieces none fits: they work on an AnnData in place and cannot be fitted to some cells and read on others. Rows
+of tf-idf have length 1, so that depth does not make the first component; how often a window is open within a cell says
+nothing then, and the term frequency is open or closed.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["fit_components", "inverse_frequency", "leading_directions", "tf_idf"]
+
+_FEW = 3
 
 
 def tf_idf(windows: sparse.csr_matrix, idf: NDArray[np.float32]) -> sparse.csr_matrix:
@@ -30,7 +37,7 @@ def inverse_frequency(windows: sparse.csr_matrix) -> NDArray[np.float32]:
     return np.where(opened > 0, np.log1p(cells / np.maximum(opened, 1)), 0.0).astype(np.float32)
 
 
-def fit_components(windows: sparse.csr_matrix, n: int, *, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def fit_components(windows: sparse.csr_matrix, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Fit idf and loadings on training cells.
 
     Parameters
@@ -39,32 +46,31 @@ def fit_components(windows: sparse.csr_matrix, n: int, *, seed: int) -> tuple[ND
         Training cells x windows, counts; only open or closed is used.
     n
         Number of components; cut at what the data can give.
-    seed
-        Of the random start.
 
     Returns
     -------
     idf per window, and windows x components.
     """
     idf = inverse_frequency(windows)
-    return idf, leading_directions(tf_idf(windows, idf), n, seed=seed)
+    return idf, leading_directions(tf_idf(windows, idf), n)
 
 
-def leading_directions(x: sparse.csr_matrix, n: int, *, seed: int, n_iter: int = 4) -> NDArray[np.float32]:
-    """Leading right singular vectors by a randomised SVD (Halko, Martinsson and Tropp 2011), columns x n.
+def leading_directions(x: sparse.csr_matrix, n: int) -> NDArray[np.float32]:
+    """Leading right singular vectors by scikit-learn's exact truncated SVD (ARPACK), columns x n.
 
-    Signs are such that the largest entry of each is positive.
+    No seed, and the order of rows and columns does not matter. Signs are such that the largest entry of each is
+    positive.
     """
     rows, width = x.shape
     n = max(1, min(n, rows - 1, width - 1))
-    rng = np.random.default_rng(seed)
-    k = min(n + 10, rows, width)
-    q = rng.standard_normal((width, k)).astype(np.float32)
-    xt = x.T.tocsr()
-    for _ in range(n_iter):
-        q, _ = np.linalg.qr(xt @ (x @ q))
-    _, _, vt = np.linalg.svd(x @ q, full_matrices=False)
-    found = (q @ vt[:n].T).astype(np.float32)
+    if not x.nnz or min(rows, width) < 2:
+        return np.zeros((width, n), dtype=np.float32)
+    if min(rows, width) <= _FEW * n:  # ARPACK needs room
+        found = np.linalg.svd(x.toarray(), full_matrices=False)[2][:n].T.astype(np.float32)
+    else:
+        from sklearn.decomposition import TruncatedSVD
+
+        found = TruncatedSVD(n, algorithm="arpack", random_state=0).fit(x).components_.T.astype(np.float32)
     sign = np.sign(found[np.abs(found).argmax(0), np.arange(n)])
     found *= np.where(sign == 0, 1, sign).astype(np.float32)
     return np.asarray(found)
