@@ -132,7 +132,7 @@ def _spread(opened: OpenWindows, value: Tensor, lists: Lists, weight: Tensor, n_
     out = torch.zeros(len(opened.start) - 1, n_columns, dtype=weight.dtype, device=weight.device)
     if _is_cpu(out):
         arrays = _arrays(opened.start, opened.window, value, lists.start, lists.column, weight, out)
-        _side_by_side(lambda first, last, _: _spread_loop(*arrays, first, last), len(out))
+        _side_by_side(lambda first, last, _: _spread_loop(*(*arrays, first, last)), len(out))
         return out
     flat = out.view(-1)
     for at, entry, cell in _slices(opened, lists):
@@ -144,7 +144,7 @@ def _gather(opened: OpenWindows, dense: Tensor, lists: Lists, weight: Tensor) ->
     out = torch.zeros(len(opened.window), dtype=dense.dtype, device=dense.device)
     if _is_cpu(out):
         arrays = _arrays(opened.start, opened.window, dense, lists.start, lists.column, weight, out)
-        _side_by_side(lambda first, last, _: _gather_loop(*arrays, first, last), len(dense))
+        _side_by_side(lambda first, last, _: _gather_loop(*(*arrays, first, last)), len(dense))
         return out
     for at, entry, cell in _slices(opened, lists):
         out.index_add_(0, at, dense[cell, lists.column[entry]] * weight[entry])
@@ -155,7 +155,7 @@ def _outer(opened: OpenWindows, value: Tensor, dense: Tensor, lists: Lists) -> T
     if _is_cpu(dense):
         arrays = _arrays(opened.start, opened.window, value, dense, lists.start, lists.column)
         parts = np.zeros((_threads(len(dense)), len(lists.column)), dtype=arrays[2].dtype)
-        _side_by_side(lambda first, last, i: _outer_loop(*arrays, parts[i], first, last), len(dense))
+        _side_by_side(lambda first, last, i: _outer_loop(*(*arrays, parts[i], first, last)), len(dense))
         return torch.from_numpy(parts.sum(0) if len(parts) > 1 else parts[0])
     out = torch.zeros(len(lists.column), dtype=dense.dtype, device=dense.device)
     for at, entry, cell in _slices(opened, lists):

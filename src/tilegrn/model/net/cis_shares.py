@@ -33,7 +33,7 @@ def tf_gene_shares(head: CisHead, batch: Batch, side: CisSide, steps: int = STEP
     """Return TFs x genes: what TFs add to log rates, summed over the cells of the batch and over windows."""
     out = np.zeros((batch.tf_dense.shape[1], len(side.gain)))
     if head.reads_binding:
-        _tf_gene_loop(*_path(head, batch, side, steps), _numpy(side.lists.start), _numpy(side.lists.column), PARTS, out)
+        _tf_gene_loop(*(*_path(head, batch, side, steps), PARTS, out))
     return out
 
 
@@ -52,17 +52,8 @@ def triplet_shares(
         return out
     order = np.argsort(window, kind="stable")
     start = np.searchsorted(window[order], np.arange(len(head.mean) + 1))
-    _triplet_loop(
-        *_path(head, batch, side, steps),
-        _numpy(side.lists.start),
-        _numpy(side.lists.column),
-        PARTS,
-        start.astype(np.int64),
-        order.astype(np.int64),
-        tf.astype(np.int64),
-        gene.astype(np.int64),
-        out,
-    )
+    asked = (start.astype(np.int64), order.astype(np.int64), tf.astype(np.int64), gene.astype(np.int64))
+    _triplet_loop(*(*_path(head, batch, side, steps), PARTS, *asked, out))
     return out
 
 
@@ -71,7 +62,7 @@ def _numpy(tensor: torch.Tensor) -> NDArray[Any]:
 
 
 def _path(head: CisHead, batch: Batch, side: CisSide, steps: int) -> Any:
-    """Return what both loops read: open windows, slopes and sums at the points of the path, binding and levels."""
+    """Return what both loops read: open windows, slopes and sums on the path, levels, binding and pairs."""
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     with torch.no_grad():
         push = head.tf_input(batch)
@@ -95,6 +86,8 @@ def _path(head: CisHead, batch: Batch, side: CisSide, steps: int) -> Any:
         _numpy(head.bind_tf),
         _numpy(head.bind_score),
         _numpy(side.weight),
+        _numpy(side.lists.start),
+        _numpy(side.lists.column),
     )
 
 
