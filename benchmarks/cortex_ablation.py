@@ -1,6 +1,6 @@
 """What each part of the model is worth on the mouse cortex, on libraries it never saw.
 
-    python benchmarks/cortex_ablation.py [--folds 0 1] [--seeds 0] [--variants full softmax ...]
+    python benchmarks/cortex_ablation.py [--folds 0 1] [--seeds 0] [--variants full "no cis head" ...]
 
 Appends to docs/benchmarks/ablation.csv (variants that are there already are not run again) and writes the table in
 docs/benchmarks/model.md anew. One fit takes about a minute on 2 cores.
@@ -34,7 +34,6 @@ VARIANTS = {
     "no cis head": {"use_cis": False},
     "no binding": {"use_binding": False},
     "no distance": {"use_distance": False},
-    "softmax attention": {"attention": "softmax"},
     "no teacher": {"teacher": None},
 }
 
@@ -45,7 +44,7 @@ def run(variant: str, fold: int, seed: int, held: bool) -> dict:
     if "shuffled" in variant:
         shuffle_windows(mdata)
     n_train = int((mdata.obs["split"] == "train").sum())
-    config = dataclasses.replace(default_config(n_cells=n_train, n_genes=mdata["rna"].n_vars), **VARIANTS[variant])
+    config = dataclasses.replace(default_config(n_cells=n_train), **VARIANTS[variant])
     start = time.monotonic()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -32,7 +32,7 @@ def run(fold: int) -> float:
     split = mdata.obs["split"].to_numpy()
     train, test = np.flatnonzero(split != "test"), np.flatnonzero(split == "test")
     genes = np.arange(len(source.genes))
-    config = default_config(n_cells=len(train), n_genes=len(genes))
+    config = default_config(n_cells=len(train))
     vocabulary, preparation = fit_preparation(source, train, genes, config, seed=0)
     data = cell_data(source, vocabulary, preparation, config, with_counts=True)
     context = np.concatenate([data.components, data.depth], axis=1)

@@ -31,7 +31,7 @@ def run(fold: int, models: int) -> list[dict]:
     source = read_source(mdata, rna="rna", atac="atac", layer=None, for_training=True)
     split = mdata.obs["split"].to_numpy()
     train, val, test = (np.flatnonzero(split == part) for part in ("train", "val", "test"))
-    config = default_config(n_cells=len(train), n_genes=len(source.genes))
+    config = default_config(n_cells=len(train))
     vocabulary, preparation = fit_preparation(source, train, np.arange(len(source.genes)), config, seed=0)
     guided = cell_data(source, vocabulary, preparation, config).components[:, config.n_components :]
     inputs = make_inputs(source.counts, source.open, source.is_tf, (train, val, test))

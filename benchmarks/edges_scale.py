@@ -64,7 +64,7 @@ def make(folder: Path, cells: int) -> None:
     grn.pp.tss_distance(mdata, tss)
     grn.pp.add_binding(mdata, binding)
     grn.pp.split_cells(mdata)
-    config = dataclasses.replace(default_config(n_cells=cells, n_genes=GENES), teacher=None, max_epochs=1)
+    config = dataclasses.replace(default_config(n_cells=cells), teacher=None, max_epochs=1)
     model = grn.tl.train(mdata, config=config, progress=False, accelerator="cpu")
     model.save(folder / "model")
     grn.io.write_h5mu(folder / "data.h5mu", mdata)

@@ -15,7 +15,9 @@ from scipy import sparse
 
 from tilegrn.model.config import ModelConfig
 from tilegrn.model.data.batches import BatchMaker, CellData
-from tilegrn.model.data.pairs import Pairs
+from tilegrn.model.data.pairs import PairLists
+from tilegrn.model.data.sums import Lists
+from tilegrn.model.net.cis import WindowMoments
 from tilegrn.model.net.network import Network
 
 BASE = {"n_open": 1_000, "n_genes": 4_000, "n_windows": 100_000}
@@ -36,19 +38,23 @@ def measure(n_open: int, n_genes: int, n_windows: int, n_cells: int = 32, reach:
         components=rng.normal(size=(n_cells, 50)).astype(np.float32),
         depth=np.zeros((n_cells, 2), np.float32),
         size_factor=np.ones(n_cells, np.float32),
+        opened=np.full(n_cells, n_open, np.float32),
     )
-    gene = np.sort(rng.integers(0, n_genes, (n_windows, reach)), axis=1).ravel()
-    pairs = Pairs(np.arange(n_windows + 1) * reach, gene, rng.uniform(0, 1e6, len(gene)).astype(np.float32))
+    gene = torch.from_numpy(np.sort(rng.integers(0, n_genes, (n_windows, reach)), axis=1).ravel())
+    pairs = PairLists(Lists(torch.arange(n_windows + 1) * reach, gene), 1e6 * torch.rand(len(gene)), n_genes)
+    share = torch.full((n_windows,), n_open / n_windows)
     network = Network(
         n_tfs=n_tfs,
         n_components=50,
         log_mean=torch.zeros(n_genes),
         loadings=torch.randn(n_windows, 64),
         features=torch.randn(n_genes, 195),
+        pairs=pairs,
+        moments=WindowMoments(share, share),
         binding=None,
         config=config,
     ).eval()
-    maker = BatchMaker(data, pairs, config)
+    maker = BatchMaker(data, config)
     times = []
     with torch.no_grad():
         for _ in range(4):

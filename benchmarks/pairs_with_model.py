@@ -20,8 +20,6 @@ from crispri_pairs import CELLS, DATA, PAIRS
 import tilegrn as grn
 from tilegrn.tl.pairs._features import BASE, ELSEWHERE
 from tilegrn.tl.pairs._fit_pairs import auprc_table, out_of_fold
-from tilegrn.tl.training._inputs import cell_data
-from tilegrn.tl.training._source import read_source
 
 
 def prepared(pairs: pd.DataFrame):
@@ -38,13 +36,10 @@ def prepared(pairs: pd.DataFrame):
     return mdata
 
 
-def of_model(mdata, model, pairs: pd.DataFrame) -> np.ndarray:
+def of_model(model, pairs: pd.DataFrame) -> np.ndarray:
     """Pairs x 2: ln of the largest weight, and the largest effect, over the windows of the element; 0 without one."""
     v = model.vocabulary
-    source = read_source(mdata, rna="rna", atac="atac", layer=None, for_training=False)
-    data = cell_data(source, v, model.preparation, model.config)
-    mine = (mdata["rna"].obs["cell_type"] == "K562").to_numpy()
-    window, gene, weight, effect = model.cis_weights(np.asarray(data.tfs[mine].mean(axis=0), dtype=np.float32).ravel())
+    window, gene, weight, effect = model.cis_weights()
     key = v.windows[window] * len(v.genes) + gene
     order = np.argsort(key)
     key, weight, effect = key[order], weight[order], effect[order]
@@ -82,7 +77,7 @@ def main() -> None:
     mdata = prepared(pairs)
     for seed in seeds:
         model = grn.tl.train(mdata, seed=seed, progress=False, accelerator="cpu")
-        more = of_model(mdata, model, pairs)
+        more = of_model(model, pairs)
         scores[f"cis head alone, seed {seed}"] = more[:, 0]
         scores[f"11 features + cis head, seed {seed}"] = out_of_fold(np.c_[plain, more], truth, chrom)
     table = auprc_table(scores, truth, against="11 features", n_boot=1000, seed=0)

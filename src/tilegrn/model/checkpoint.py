@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "read_folder", "write_folder"]
 
-FORMAT = 2
+FORMAT = 3
 """Number of the layout; files of another one are refused."""
 
 _TEXT, _ARRAYS, _MANIFEST = "model.json", "arrays.safetensors", "manifest.json"

@@ -50,7 +50,7 @@ class ModelConfig:
 
     Attributes
     ----------
-    width, n_latents, n_heads, n_blocks, ffn_factor, dropout
+    width, n_latents, n_heads, n_blocks, dropout
         Latents that hold the state of a cell, and the blocks that mix them.
     rank
         Numbers per cell that the gene loadings read.
@@ -61,9 +61,6 @@ class ModelConfig:
     n_guided, guided_penalty
         Axes of expression (at most one per 20 training cells) whose ridge regression on windows adds a component to
         each cell, where windows tell anything of them (0 for none), and the penalty of the ridge.
-    attention, token_gain, token_offset
-        How TFs are read: ``"sigmoid"`` sums over n of them, times gain / (n + offset), and so keeps counts;
-        ``"softmax"`` averages. Windows are always summed, with the same gain and offset.
     pooled
         Numbers per window that are summed over the open windows of a cell.
     use_tfs, use_windows, use_components, use_binding, use_distance, use_cis
@@ -100,7 +97,6 @@ class ModelConfig:
     n_latents: int = 8
     n_heads: int = 8
     n_blocks: int = 2
-    ffn_factor: int = 2
     dropout: float = 0.2
     rank: int = 32
     hidden: int = 256
@@ -108,9 +104,6 @@ class ModelConfig:
     n_loadings: int = 64
     n_guided: int = 32
     guided_penalty: float = 3.0
-    attention: Literal["sigmoid", "softmax"] = "sigmoid"
-    token_gain: float = 6.0
-    token_offset: float = 10.0
     pooled: int = 128
     use_tfs: bool = True
     use_windows: bool = True
@@ -143,9 +136,6 @@ class ModelConfig:
             raise InputError(msg)
         if self.loss not in {"poisson", "nb", "mse"}:
             msg = f"loss is {self.loss!r}; choose 'poisson', 'nb' or 'mse'."
-            raise InputError(msg)
-        if self.attention not in {"sigmoid", "softmax"}:
-            msg = f"attention is {self.attention!r}; choose 'sigmoid' or 'softmax'."
             raise InputError(msg)
 
     @property
@@ -181,17 +171,16 @@ class ModelConfig:
         return cls(**plain)
 
 
-def default_config(*, n_cells: int, n_genes: int, n_open: float = 0.0, depth: float = 0.0) -> ModelConfig:
+def default_config(*, n_cells: int, n_open: float = 0.0, depth: float = 0.0) -> ModelConfig:
     """Return choices that suit the data.
 
     Parameters
     ----------
-    n_cells, n_genes
-        Training cells and target genes.
+    n_cells
+        Training cells.
     n_open, depth
         Median open windows and median RNA counts of a cell.
     """
-    del n_genes
     # Twice the batch needs little more time per step, but few cells would leave it few steps.
     small = n_cells < 2500
     size, rate, steps = (64, 2e-3, 1150) if small else (128, 2.5e-3, 600)

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from tilegrn.model.net.attention import TokenAttention, WindowPool, pool_tokens  # noqa: E402
 
 
-def slow(query, key, value, present, softmax, gain, offset):
+def slow(query, key, value, present):
     cells, heads, latents, d = query.shape
     out = np.zeros((cells, heads, latents, d))
     for c in range(cells):
@@ -18,47 +18,29 @@ def slow(query, key, value, present, softmax, gain, offset):
         for h in range(heads):
             for q in range(latents):
                 logits = np.array([query[c, h, q] @ key[c, h, i] / np.sqrt(d) for i in tokens])
-                if softmax:
-                    weights = np.exp(logits) / np.exp(logits).sum() if tokens else logits
-                    scale = 1.0
-                else:
-                    weights = 1 / (1 + np.exp(-logits))
-                    scale = gain / (len(tokens) + offset)
-                for w, i in zip(weights, tokens, strict=True):
-                    out[c, h, q] += scale * w * value[c, h, i]
+                for w, i in zip(1 / (1 + np.exp(-logits)), tokens, strict=True):
+                    out[c, h, q] += 6.0 / (len(tokens) + 10.0) * w * value[c, h, i]
     return out
 
 
-@pytest.mark.parametrize("softmax", [False, True])
-def test_pool_equals_loop(softmax):
+def test_pool_equals_loop():
     rng = np.random.default_rng(0)
     query, key, value = (rng.normal(size=(3, 2, n, 4)) for n in (5, 7, 7))
     present = np.array([[1] * 7, [1] * 3 + [0] * 4, [0] * 7], dtype=float)
-    got = pool_tokens(
-        *map(torch.from_numpy, (query, key, value, present)), softmax=softmax, gain=6.0, offset=10.0
-    ).numpy()
-    np.testing.assert_allclose(got, slow(query, key, value, present, softmax, 6.0, 10.0), atol=1e-12)
+    got = pool_tokens(*map(torch.from_numpy, (query, key, value, present))).numpy()
+    np.testing.assert_allclose(got, slow(query, key, value, present), atol=1e-12)
 
 
-def test_sum_keeps_the_number_of_tokens_and_softmax_does_not():
+def test_the_sum_keeps_the_number_of_tokens():
     one = torch.ones(1, 1, 1, 4)
     ten = torch.ones(1, 1, 10, 4)
-    kwargs = {"gain": 6.0, "offset": 10.0}
-    few, many = (
-        pool_tokens(one, ten, ten, torch.tensor([[1.0] * n + [0.0] * (10 - n)]), softmax=False, **kwargs).sum()
-        for n in (2, 8)
-    )
+    few, many = (pool_tokens(one, ten, ten, torch.tensor([[1.0] * n + [0.0] * (10 - n)])).sum() for n in (2, 8))
     assert many > 2.5 * few
-    few, many = (
-        pool_tokens(one, ten, ten, torch.tensor([[1.0] * n + [0.0] * (10 - n)]), softmax=True, **kwargs).sum()
-        for n in (2, 8)
-    )
-    assert many == pytest.approx(few)
 
 
 def test_order_of_tokens_does_not_matter():
     torch.manual_seed(0)
-    module = TokenAttention(16, 4, 2, 0.0, softmax=False, gain=6.0, offset=10.0).double().eval()
+    module = TokenAttention(16, 4, 0.0).double().eval()
     latents, tokens = torch.randn(2, 3, 16).double(), torch.randn(2, 9, 16).double()
     present = torch.ones(2, 9).double()
     present[1, 6:] = 0
@@ -70,7 +52,7 @@ def test_order_of_tokens_does_not_matter():
 
 def test_pooled_windows_equal_a_loop():
     torch.manual_seed(1)
-    module = WindowPool(16, 5, 2, 0.0, gain=6.0, offset=10.0).double().eval()
+    module = WindowPool(16, 5, 0.0).double().eval()
     latents, table = torch.randn(3, 4, 16).double(), torch.randn(9, 16).double()
     opened = [[0, 4, 8], [], [1, 2, 3, 4, 5]]
     there = torch.rand(8).double()

@@ -9,10 +9,12 @@ from torch.nn import functional as F
 __all__ = ["LatentBlock", "TokenAttention", "WindowPool", "pool_tokens"]
 
 
-def pool_tokens(
-    query: Tensor, key: Tensor, value: Tensor, present: Tensor, *, softmax: bool, gain: float, offset: float
-) -> Tensor:
-    """Sum over tokens of sigmoid(q.k / sqrt(d)) v, times gain / (n + offset).
+GAIN, OFFSET = 6.0, 10.0
+"""A sum over n tokens is scaled by gain / (n + offset): linear in their number while few, and bounded when many."""
+
+
+def pool_tokens(query: Tensor, key: Tensor, value: Tensor, present: Tensor) -> Tensor:
+    """Sum over tokens of sigmoid(q.k / sqrt(d)) v, scaled. Softmax attention would forget how many there were.
 
     Parameters
     ----------
@@ -22,10 +24,6 @@ def pool_tokens(
         Cells x heads x tokens x d.
     present
         Cells x tokens, 1 for a token and 0 for padding; between them for a token that is partly there.
-    softmax
-        Average with softmax weights (times ``present``) instead; the number of tokens is lost.
-    gain, offset
-        Scale of the sum. It stays linear in the number of tokens while few, and bounded when many.
 
     Returns
     -------
@@ -33,32 +31,21 @@ def pool_tokens(
         Cells x heads x latents x d.
     """
     logits = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-    if softmax:
-        gone = present == 0
-        share = present.masked_fill(gone, 1.0).log()[:, None, None, :]
-        gone = gone[:, None, None, :]
-        weights = torch.softmax((logits + share).masked_fill(gone, -1e9), dim=-1).masked_fill(gone, 0.0)
-        return weights @ value
     weights = torch.sigmoid(logits) * present[:, None, None, :]
-    return weights @ value * (gain / (present.sum(1) + offset))[:, None, None, None]
+    return weights @ value * (GAIN / (present.sum(1) + OFFSET))[:, None, None, None]
 
 
 class TokenAttention(nn.Module):
     """Latents read a padded set of tokens; residual, with a feed-forward layer after it."""
 
-    def __init__(
-        self, width: int, n_heads: int, ffn_factor: int, dropout: float, *, softmax: bool, gain: float, offset: float
-    ) -> None:
+    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
         super().__init__()
         self.n_heads = n_heads
-        self.softmax = softmax
-        self.gain = gain
-        self.offset = offset
         self.norm = nn.LayerNorm(width)
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
-        self.feed = _FeedForward(width, ffn_factor, dropout)
+        self.feed = _FeedForward(width, dropout)
         self.drop = nn.Dropout(dropout)
 
     def forward(self, latents: Tensor, tokens: Tensor, present: Tensor) -> Tensor:
@@ -76,7 +63,7 @@ class TokenAttention(nn.Module):
         cells, n, width = latents.shape
         query = self.query(self.norm(latents)).view(cells, n, self.n_heads, -1).transpose(1, 2)
         k, v = self.key_value(tokens).view(cells, tokens.shape[1], 2, self.n_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-        read = pool_tokens(query, k, v, present, softmax=self.softmax, gain=self.gain, offset=self.offset)
+        read = pool_tokens(query, k, v, present)
         latents = latents + self.drop(self.out(read.transpose(1, 2).reshape(cells, n, width)))
         fed: Tensor = self.feed(latents)
         return latents + fed
@@ -90,15 +77,13 @@ class WindowPool(nn.Module):
     its own. The sum is scaled as in :func:`pool_tokens`.
     """
 
-    def __init__(self, width: int, pooled: int, ffn_factor: int, dropout: float, *, gain: float, offset: float) -> None:
+    def __init__(self, width: int, pooled: int, dropout: float) -> None:
         super().__init__()
-        self.gain = gain
-        self.offset = offset
         self.norm = nn.LayerNorm(width)
         self.said = nn.Linear(width, 2 * pooled)
         self.pick = nn.Linear(width, pooled)
         self.out = nn.Linear(pooled, width)
-        self.feed = _FeedForward(width, ffn_factor, dropout)
+        self.feed = _FeedForward(width, dropout)
         self.drop = nn.Dropout(dropout)
 
     def forward(self, latents: Tensor, table: Tensor, window: Tensor, start: Tensor, there: Tensor) -> Tensor:
@@ -119,7 +104,7 @@ class WindowPool(nn.Module):
         said = value * torch.sigmoid(gate)
         total = F.embedding_bag(window, said, start, mode="sum", per_sample_weights=there)
         n = F.embedding_bag(window, said.new_ones(len(said), 1), start, mode="sum", per_sample_weights=there)
-        pooled = total * (self.gain / (n + self.offset))
+        pooled = total * (GAIN / (n + OFFSET))
         picked = torch.sigmoid(self.pick(self.norm(latents))) * pooled[:, None]
         latents = latents + self.drop(self.out(picked))
         fed: Tensor = self.feed(latents)
@@ -129,13 +114,13 @@ class WindowPool(nn.Module):
 class LatentBlock(nn.Module):
     """Self-attention between the latents of a cell."""
 
-    def __init__(self, width: int, n_heads: int, ffn_factor: int, dropout: float) -> None:
+    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.norm = nn.LayerNorm(width)
         self.query_key_value = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.feed = _FeedForward(width, ffn_factor, dropout)
+        self.feed = _FeedForward(width, dropout)
         self.drop = nn.Dropout(dropout)
 
     def forward(self, latents: Tensor) -> Tensor:
@@ -149,11 +134,11 @@ class LatentBlock(nn.Module):
 
 
 class _FeedForward(nn.Module):
-    def __init__(self, width: int, factor: int, dropout: float) -> None:
+    def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.up = nn.Linear(width, factor * width)
-        self.down = nn.Linear(factor * width, width)
+        self.up = nn.Linear(width, 2 * width)
+        self.down = nn.Linear(2 * width, width)
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

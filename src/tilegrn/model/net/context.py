@@ -45,23 +45,11 @@ class CellContext(nn.Module):
         )
         self.latent = nn.Parameter(torch.randn(config.n_latents, d) * 0.5)
 
-        self.read_tfs = TokenAttention(
-            d,
-            config.n_heads,
-            config.ffn_factor,
-            config.dropout,
-            softmax=config.attention == "softmax",
-            gain=config.token_gain,
-            offset=config.token_offset,
-        )
-        self.read_windows = WindowPool(
-            d, config.pooled, config.ffn_factor, config.dropout, gain=config.token_gain, offset=config.token_offset
-        )
+        self.read_tfs = TokenAttention(d, config.n_heads, config.dropout)
+        self.read_windows = WindowPool(d, config.pooled, config.dropout)
         self.tf_norm = nn.LayerNorm(d)
         self.window_norm = nn.LayerNorm(d)
-        self.blocks = nn.ModuleList(
-            LatentBlock(d, config.n_heads, config.ffn_factor, config.dropout) for _ in range(config.n_blocks)
-        )
+        self.blocks = nn.ModuleList(LatentBlock(d, config.n_heads, config.dropout) for _ in range(config.n_blocks))
         self.norm = nn.LayerNorm(d)
         self.line = nn.Linear(n_components + 2, config.rank)
         self.code = nn.Linear(config.n_latents * d, config.rank)

@@ -133,7 +133,6 @@ def train(
     targets = _targets(many, source, exclude_chromosomes)
     cfg = config or default_config(
         n_cells=len(fit_rows),
-        n_genes=len(targets),
         n_open=float(np.median(np.diff(source.open.indptr)[fit_rows])) if len(fit_rows) else 0.0,
         depth=float(np.median(source.depth[fit_rows])) if len(fit_rows) else 0.0,
     )
