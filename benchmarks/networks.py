@@ -115,6 +115,8 @@ def sim(seed: int, models: int, n_knockouts: int, folder: str | None, *, small: 
             spearman_median_tf=float(np.median(per)),
             sign_right=float((np.sign(part["predicted"]) == np.sign(part["real"])).mean()),
             size_ratio=float(part["predicted"].abs().mean() / part["real"].abs().mean()),
+            slope=float(part["predicted"] @ part["real"] / (part["real"] @ part["real"])),
+            squared_error=float(((part["predicted"] - part["real"]) ** 2).sum() / (part["real"] @ part["real"])),
         )
 
 

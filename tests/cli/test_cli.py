@@ -328,10 +328,13 @@ def test_demo_and_run_leave_the_whole_result(tmp_path, capsys):
 
     data, other = out / "data", tmp_path / "run"
     before = _outputs.file_record(data / "multiome.h5mu")
-    words = ["run", str(data / "multiome.h5mu"), "--out", str(other), "--quiet", "--split-by", "sample"]
+    words = ["run", str(data / "multiome.h5mu"), "--out", str(other), "--split-by", "sample"]
     words += ["--chrom-sizes", str(data / "genome.chrom.sizes"), "--tss", str(data / "tss.bed")]
     words += ["--fasta", str(data / "genome.fa"), "--motifs", str(data / "motifs.motif")]
     assert cli.main([*words, "--max-epochs", "2", "--threads", "1", "--n-models", "2"]) == cli.OK
+    log = capsys.readouterr().err
+    assert len(log.splitlines()) <= 40  # a line a step: no bars, no dictionaries
+    assert [part for part in ("\r", "{", "Epoch") if part in log] == []
     assert _outputs.file_record(data / "multiome.h5mu") == before
     again = read_h5mu(other / "annotated.h5mu")
     # Sums of threads and vector lanes differ in the last bits, and two epochs of training spread them.

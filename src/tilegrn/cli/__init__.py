@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     options.argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        with _messages(debug=options.debug, quiet=getattr(options, "quiet", False)), _stops() as stops:
+        with _messages(debug=options.debug, level=_level(options)), _stops() as stops:
             options.command(options)
         if stops.interrupts:
             return _fail(f"training was interrupted: '{options.out}' holds the best so far.", INTERRUPTED, debug=False)
@@ -84,8 +84,14 @@ def _kept(options: argparse.Namespace) -> str:
     return f"interrupted. The input was not touched and '{out}' {state}; run the same command to start again."
 
 
+def _level(options: argparse.Namespace) -> int:
+    if options.debug or getattr(options, "verbose", False):
+        return logging.DEBUG
+    return logging.WARNING if getattr(options, "quiet", False) else logging.INFO
+
+
 @contextmanager
-def _messages(*, debug: bool, quiet: bool) -> Iterator[None]:
+def _messages(*, debug: bool, level: int) -> Iterator[None]:
     """Send progress and warnings to stderr; everything is put back afterwards."""
     start = time.perf_counter()
 
@@ -101,9 +107,9 @@ def _messages(*, debug: bool, quiet: bool) -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter())
     package = logging.getLogger("tilegrn")
-    level, propagate = package.level, package.propagate
+    before, propagate = package.level, package.propagate
     package.addHandler(handler)
-    package.setLevel(logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO)
+    package.setLevel(level)
     package.propagate = False
     try:
         with warnings.catch_warnings():
@@ -114,7 +120,7 @@ def _messages(*, debug: bool, quiet: bool) -> Iterator[None]:
             yield
     finally:
         package.removeHandler(handler)
-        package.setLevel(level)
+        package.setLevel(before)
         package.propagate = propagate
 
 

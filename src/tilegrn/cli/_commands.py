@@ -48,7 +48,7 @@ def demo(options: argparse.Namespace) -> None:
             n_models=options.n_models,
             seed=options.seed,
             accelerator=options.accelerator,
-            progress=not options.quiet,
+            progress=not options.quiet and sys.stderr.isatty(),  # a log file is no place for bars
         )
         check_inputs(asked)
         summary = walk(asked, folder, steps)
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> None:
         n_models=options.n_models,
         seed=options.seed,
         accelerator=options.accelerator,
-        progress=not options.quiet,
+        progress=not options.quiet and sys.stderr.isatty(),  # a log file is no place for bars
     )
     check_inputs(asked)
     check_target(target, force=options.force, inputs=tuple(asked.files.values()))

@@ -95,7 +95,8 @@ def _add_training(parser: argparse.ArgumentParser, *, epochs: int | None) -> Non
     group.add_argument("--accelerator", default="auto", metavar="NAME", help="cpu, gpu, ... (default: %(default)s)")
     group.add_argument("--force", action="store_true", help="replace the results of an earlier run")
     group.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
-    group.add_argument("--debug", action="store_true", help="show all warnings, and the traceback of an error")
+    group.add_argument("--verbose", action="store_true", help="say what each step begins and chooses, too")
+    group.add_argument("--debug", action="store_true", help="--verbose, all warnings, and the traceback of an error")
 
 
 def _positive(text: str) -> int:

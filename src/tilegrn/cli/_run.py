@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -134,8 +135,8 @@ class Steps:
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
-        """Announce a step, and say when it is done."""
-        logger.info("%s ...", text)
+        """Say when a step is done; on a terminal, where someone waits, also that it begins."""
+        logger.log(logging.INFO if sys.stderr.isatty() else logging.DEBUG, "%s ...", text)
         start = time.perf_counter()
         yield
         self.seconds[text] = round(time.perf_counter() - start, 2)

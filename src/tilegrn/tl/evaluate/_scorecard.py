@@ -324,7 +324,9 @@ def scorecard(
     fitted: dict[str, B.Fitted] = {}
     for name in dict.fromkeys([*baselines, "depth"]):
         fitted[name] = _fit_baseline(name, inputs, seed, n_models)
-        logger.info("Baseline %s fitted in %.1f s: %s", name, fitted[name].seconds, fitted[name].chosen)
+        logger.info("Baseline %s: %.1f s", name, fitted[name].seconds)
+        chosen = ", ".join(f"{what} {value:.3g}" for what, value in fitted[name].chosen.items())
+        logger.debug("Baseline %s chose %s", name, chosen or "nothing")
     methods = {MODEL: from_layer}
     for name, fit in fitted.items():
         methods[name] = cast("Any", lambda columns, fit=fit: fit.predict(columns, sf))
