@@ -145,3 +145,18 @@ def test_each_cell_has_the_change_of_its_own():
             rates = np.concatenate([r for _, r, _ in model.iter_rates(before.take(rows))], axis=1)
             got = part.set_index("target").loc[list(model.vocabulary.genes), "mean_rate"]
             np.testing.assert_allclose(got, rates.mean((0, 1)), rtol=1e-5)
+
+
+def test_tfs_that_rise_together_below_their_counting_noise_have_finite_effects():
+    """Freed of noise their covariance need not be one: eight faint TFs of one programme, and few cells."""
+    rng = np.random.default_rng(2)
+    n, k, m = 120, 8, 300
+    programme = rng.gamma(1.0, 1.0, n)
+    level = 0.05 * np.outer(programme, np.ones(k))
+    rate = np.outer(1 + programme, np.ones(m))
+    support = np.full((k, m), 1e-6, dtype=np.float32)
+    support[:, 0] = 1.0  # a gene that all of them can reach: hardly shrunk
+    for seed in range(20):
+        counts = np.random.default_rng(seed).poisson(np.column_stack([level, rate])).astype(np.float32)
+        found = fit_direct_effects(sparse.csr_matrix(counts), np.ones(n), np.arange(k), np.arange(k, k + m), support)
+        assert np.isfinite(found.effect).all()

@@ -113,6 +113,7 @@ def fit_direct_effects(
     sd = np.where(varies, sd * np.sqrt(reliability), np.inf)
     gram = (np.asarray((level.T @ level).toarray()) / n - np.outer(center, center)) / np.outer(sd, sd)
     gram[np.arange(k), np.arange(k)] = 1.0
+    gram = _positive(gram)
     cross = (np.asarray((level.T @ rate).toarray()) / n - np.outer(center, mean)) / sd[:, None] / mean
     plain = np.linalg.solve(gram + max(k / n, 0.01) * np.eye(k), cross)
     weight = support / max(float(support[support > 0].mean()) if (support > 0).any() else 1.0, 1e-30)
@@ -140,6 +141,12 @@ def fit_direct_effects(
     if size_of > 0:
         out *= np.float32(np.clip((cross[:, share] * made).sum() / size_of, 1.0, MOST_STRETCH))
     return DirectEffects(out, sd, center, reliability)
+
+
+def _positive(gram: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the nearest matrix that is a covariance: taking noise off the diagonal can leave one that is none."""
+    value, vector = np.linalg.eigh(gram)
+    return np.asarray((vector * np.maximum(value, 0.0)) @ vector.T)
 
 
 def shared_variance(
