@@ -2,7 +2,7 @@
 
 python benchmarks/networks.py sim --seed 4 --models 2
 python benchmarks/networks.py cortex --models 5
-python benchmarks/networks.py direct --seeds 4 7 11 [--peaks 40000]
+python benchmarks/networks.py direct --seeds 4 7 11 [--peaks 25000]
 
 ``direct`` needs no model: direct effects, and a ridge regression on all TFs without binding, against knock-outs of
 some TFs that were simulated again. Each prints JSON lines or a table; docs/benchmarks/networks.md keeps what was
