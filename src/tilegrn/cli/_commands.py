@@ -48,7 +48,7 @@ def demo(options: argparse.Namespace) -> None:
             n_models=options.n_models,
             seed=options.seed,
             accelerator=options.accelerator,
-            progress=not options.quiet and sys.stderr.isatty(),  # a log file is no place for bars
+            progress=_bars(options),
         )
         check_inputs(asked)
         summary = walk(asked, folder, steps)
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> None:
         n_models=options.n_models,
         seed=options.seed,
         accelerator=options.accelerator,
-        progress=not options.quiet and sys.stderr.isatty(),  # a log file is no place for bars
+        progress=_bars(options),
     )
     check_inputs(asked)
     check_target(target, force=options.force, inputs=tuple(asked.files.values()))
@@ -101,6 +101,11 @@ def run(options: argparse.Namespace) -> None:
         summary = walk(asked, folder, steps)
         finish(asked, folder, steps, summary, command=options.argv)
     _report(target, summary)
+
+
+def _bars(options: argparse.Namespace) -> bool:
+    """Whether to draw progress bars: a log file is no place for them."""
+    return not options.quiet and sys.stderr.isatty()
 
 
 def _report(target: Path, summary: str) -> None:

@@ -66,7 +66,8 @@ class ModelConfig:
     use_tfs, use_windows, use_components, use_binding, use_distance, use_cis
         Switches of the parts, for ablations.
     promoter
-        Windows up to so many bp from the TSS are the promoter, whose gain is learned apart.
+        Windows up to so many bp from the TSS are the promoter, whose gain is learned apart. None: one and a half
+        windows.
     cis_length
         Distance in bp at which a window's weight falls to 1 / e. None: what correlations of windows and genes show in
         the training cells; where they show none, the law of several that the training counts find most likely.
@@ -111,7 +112,7 @@ class ModelConfig:
     use_binding: bool = True
     use_distance: bool = True
     use_cis: bool = True
-    promoter: float = 1500.0
+    promoter: float | None = None
     cis_length: float | None = None
     feature_lengths: tuple[float, ...] = (5_000.0, 25_000.0, 250_000.0)
     patience: int | None = None

@@ -14,7 +14,7 @@ from tests._small import copied
 from tests.tl._ready import ready
 
 from tilegrn._stats.ranking import METRICS, interval_of_mean, rank_metrics
-from tilegrn.errors import InputError
+from tilegrn.errors import InputError, ToolError
 from tilegrn.io._networks import read_crispri, read_network, write_network
 from tilegrn.tl.evaluate._link_score import evaluate_links
 from tilegrn.tl.evaluate._network_rivals import baseline_network, correlation
@@ -221,7 +221,7 @@ def test_activity_is_the_slope_of_a_regression(mdata):
 
 def test_regulons_name_the_extra(mdata, monkeypatch):
     monkeypatch.setitem(sys.modules, "decoupler", None)
-    with pytest.raises(InputError, match=r'pip install "tilegrn\[decoupler\]"'):
+    with pytest.raises(ToolError, match=r'pip install "tilegrn\[decoupler\]"'):
         regulons(mdata, mdata.uns["simulation"]["edges"])
 
 

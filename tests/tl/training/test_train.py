@@ -402,3 +402,27 @@ def test_bad_arguments():
         train(ready(), sample="donor", **QUICK)
     with pytest.raises(InputError, match="loss"):
         train(ready(), loss="l1", **QUICK)
+
+
+def test_an_early_stop_of_the_callers_takes_the_place_of_ours():
+    """Lightning refuses two that watch the same loss."""
+    from lightning.pytorch.callbacks import EarlyStopping
+
+    config = dataclasses.replace(TINY, max_epochs=4)
+    stop = EarlyStopping("val_loss", patience=1, min_delta=1e9)
+    model = train(ready(), config=config, callbacks=[stop], progress=False, accelerator="cpu")
+    assert len(model.record["history"][0]["val_loss"]) == 2
+
+
+def test_the_promoter_is_as_wide_as_the_windows():
+    mdata = simulated()
+    grn.pp.bin_peaks(mdata, sizes_of(mdata), window_size=2000)
+    grn.pp.tss_distance(mdata, mdata.uns["simulation"]["tss"])
+    grn.pp.add_binding(mdata, mdata.uns["simulation"]["binding"])
+    grn.pp.split_cells(mdata, seed=0)
+    model = train(mdata, **QUICK)
+    head = model.networks[0].cis
+    near = head.pairs.distance <= 3000
+    assert model.config.promoter == 3000
+    assert near.any()
+    np.testing.assert_array_equal(head.column % 2, ~near)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Lists", "OpenWindows", "open_sums", "pair_sums"]
 
-_MOST_THREADS = 4
-"""Each thread sums gradients of pairs into an array of its own."""
 _SLICE = 4_000_000
 """Products formed at a time where the loops are not compiled."""
 
@@ -76,7 +75,7 @@ class Lists:
 def pair_sums(opened: OpenWindows, value: Tensor, lists: Lists, weight: Tensor, n_columns: int) -> Tensor:
     """Sum ``value x weight`` over the open windows of each cell and their entries: cells x columns.
 
-    Differentiable once, in ``value`` (per open window) and ``weight`` (per entry).
+    Differentiable once, in ``value`` (per open window); ``weight`` is one number per entry.
     """
     out: Tensor = _PairSums.apply(opened, value, lists, weight, n_columns)  # type: ignore[no-untyped-call]
     return out
@@ -95,22 +94,15 @@ class _PairSums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, opened: OpenWindows, value: Tensor, lists: Lists, weight: Tensor, n_columns: int) -> Tensor:
         ctx.lists = opened, lists
-        ctx.save_for_backward(value, weight)
+        ctx.save_for_backward(weight)
         return _spread(opened, value, lists, weight, n_columns)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor | None, None, Tensor | None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None, None, None]:
         opened, lists = ctx.lists
-        value, weight = ctx.saved_tensors
-        grad = grad.contiguous()
-        return (
-            None,
-            _gather(opened, grad, lists, weight) if ctx.needs_input_grad[1] else None,
-            None,
-            _outer(opened, value, grad, lists) if ctx.needs_input_grad[3] else None,
-            None,
-        )
+        (weight,) = ctx.saved_tensors
+        return None, _gather(opened, grad.contiguous(), lists, weight), None, None, None
 
 
 class _OpenSums(torch.autograd.Function):
@@ -132,7 +124,7 @@ def _spread(opened: OpenWindows, value: Tensor, lists: Lists, weight: Tensor, n_
     out = torch.zeros(len(opened.start) - 1, n_columns, dtype=weight.dtype, device=weight.device)
     if _is_cpu(out):
         arrays = _arrays(opened.start, opened.window, value, lists.start, lists.column, weight, out)
-        _side_by_side(lambda first, last, _: _spread_loop(*(*arrays, first, last)), len(out))
+        _side_by_side(lambda first, last: _spread_loop(*(*arrays, first, last)), len(out))
         return out
     flat = out.view(-1)
     for at, entry, cell in _slices(opened, lists):
@@ -144,22 +136,10 @@ def _gather(opened: OpenWindows, dense: Tensor, lists: Lists, weight: Tensor) ->
     out = torch.zeros(len(opened.window), dtype=dense.dtype, device=dense.device)
     if _is_cpu(out):
         arrays = _arrays(opened.start, opened.window, dense, lists.start, lists.column, weight, out)
-        _side_by_side(lambda first, last, _: _gather_loop(*(*arrays, first, last)), len(dense))
+        _side_by_side(lambda first, last: _gather_loop(*(*arrays, first, last)), len(dense))
         return out
     for at, entry, cell in _slices(opened, lists):
         out.index_add_(0, at, dense[cell, lists.column[entry]] * weight[entry])
-    return out
-
-
-def _outer(opened: OpenWindows, value: Tensor, dense: Tensor, lists: Lists) -> Tensor:
-    if _is_cpu(dense):
-        arrays = _arrays(opened.start, opened.window, value, dense, lists.start, lists.column)
-        parts = np.zeros((_threads(len(dense)), len(lists.column)), dtype=arrays[2].dtype)
-        _side_by_side(lambda first, last, i: _outer_loop(*(*arrays, parts[i], first, last)), len(dense))
-        return torch.from_numpy(parts.sum(0) if len(parts) > 1 else parts[0])
-    out = torch.zeros(len(lists.column), dtype=dense.dtype, device=dense.device)
-    for at, entry, cell in _slices(opened, lists):
-        out.index_add_(0, entry, value[at] * dense[cell, lists.column[entry]])
     return out
 
 
@@ -191,18 +171,18 @@ def _arrays(*tensors: Tensor) -> Any:
 
 
 def _threads(n: int) -> int:
-    return max(1, min(_MOST_THREADS, torch.get_num_threads(), n))
+    return max(1, min(torch.get_num_threads(), n))
 
 
-def _side_by_side(run: Callable[[int, int, int], None], n: int) -> None:
+def _side_by_side(run: Callable[[int, int], None], n: int) -> None:
     """Share ``n`` cells among threads; the loops release the GIL."""
     count = _threads(n)
     if count == 1:
-        run(0, n, 0)
+        run(0, n)
         return
     edges = np.linspace(0, n, count + 1).astype(int).tolist()
     with ThreadPoolExecutor(count) as pool:
-        for done in [pool.submit(run, edges[i], edges[i + 1], i) for i in range(count)]:
+        for done in [pool.submit(run, *ends) for ends in pairwise(edges)]:
             done.result()
 
 
@@ -242,22 +222,3 @@ def _gather_loop(
             w = window[o]
             for p in range(start[w], start[w + 1]):
                 out[o] += dense[c, column[p]] * weight[p]
-
-
-@compiled
-def _outer_loop(
-    cell_start: NDArray[np.int64],
-    window: NDArray[np.int64],
-    value: NDArray[np.float32],
-    dense: NDArray[np.float32],
-    start: NDArray[np.int64],
-    column: NDArray[np.int64],
-    out: NDArray[np.float32],
-    first: int,
-    last: int,
-) -> None:
-    for c in range(first, last):
-        for o in range(cell_start[c], cell_start[c + 1]):
-            w = window[o]
-            for p in range(start[w], start[w + 1]):
-                out[p] += value[o] * dense[c, column[p]]

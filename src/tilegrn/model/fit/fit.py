@@ -224,9 +224,9 @@ class _Training(pl.LightningModule):
         if self.best is None or value < float(self.best[0].mean()):
             self.best = (each, {k: v.detach().clone() for k, v in self.network.state_dict().items()})
 
-    def stops(self) -> list[pl.Callback]:
-        """Return what ends the training where the validation loss stalls."""
-        if self.val_maker is None:
+    def stops(self, given: Sequence[Any]) -> list[pl.Callback]:
+        """Return what ends the training where the validation loss stalls; nothing beside a caller's own early stop."""
+        if self.val_maker is None or any(isinstance(callback, EarlyStopping) for callback in given):
             return []
         # Losses stop falling for a while at the peak of the learning rate; only a long stall means overfitting.
         patience = self.config_.patience or max(8, self.config_.max_epochs // 3)
@@ -344,7 +344,7 @@ def fit_network(
             strategy=options.strategy,
             precision=options.precision,
             logger=options.logger if options.logger is not None else False,
-            callbacks=[*options.callbacks, *module.stops()],
+            callbacks=[*options.callbacks, *module.stops(options.callbacks)],
             max_epochs=config.max_epochs,
             log_every_n_steps=max(1, min(50, module.maker.n_batches())),
             gradient_clip_val=config.gradient_clip,

@@ -107,7 +107,7 @@ class CisHead(nn.Module):
     ) -> None:
         super().__init__()
         self.use_distance = config.use_distance
-        self.promoter = config.promoter
+        self.promoter = 1500.0 if config.promoter is None else config.promoter
         self.register_buffer("law", torch.tensor([5000.0, 1.0, 4.0]))
         self.register_buffer("mean", moments.mean)
         self.register_buffer("square", moments.square)

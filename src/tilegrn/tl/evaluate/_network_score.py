@@ -110,7 +110,7 @@ def evaluate_network(
     min_targets
         TFs with fewer true targets among the candidates get no figures of their own.
     n_boot, seed
-        Bootstrap over TFs.
+        Bootstrap over TFs, or over tested pairs.
     max_cells, layer
         Of the baselines: cells drawn to fit them, and the layer of the RNA counts.
     rna, atac
@@ -130,7 +130,7 @@ def evaluate_network(
     data = mdata if mdata is not None else (None if isinstance(edges, pd.DataFrame) else edges)
     if is_link_table(truth):
         listed = edges if isinstance(edges, pd.DataFrame) else as_edges(edges, level="triplet")
-        return evaluate_links(_of_group(listed, group), truth, mdata=data, rna=rna, atac=atac, seed=seed)
+        return evaluate_links(_of_group(listed, group), truth, mdata=data, rna=rna, atac=atac, n_boot=n_boot, seed=seed)
     table = _of_group(as_edges(edges), group)
     for name, frame in (("truth", truth), ("candidates", candidates)):
         missing = [] if frame is None else [c for c in ("source", "target") if c not in frame.columns]

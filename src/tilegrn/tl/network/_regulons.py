@@ -11,7 +11,7 @@ from tilegrn._core import check, store
 from tilegrn._core.edges_table import as_edges
 from tilegrn._core.symbols import find_symbols, warn_ambiguous
 from tilegrn._stats.metrics import normalised_log1p, size_factors
-from tilegrn.errors import InputError
+from tilegrn.errors import InputError, ToolError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,13 +74,15 @@ def regulons(
     Raises
     ------
     InputError
-        If no TF has enough targets, or decoupler is not installed.
+        If no TF has enough targets.
+    ToolError
+        If decoupler is not installed.
     """
     try:
         import decoupler
     except ImportError as error:
         msg = 'regulons needs decoupler: pip install "tilegrn[decoupler]".'
-        raise InputError(msg) from error
+        raise ToolError(msg) from error
     import pandas as pd
     from anndata import AnnData
 

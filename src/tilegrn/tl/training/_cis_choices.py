@@ -19,7 +19,9 @@ __all__ = ["with_reach"]
 def with_reach(
     source: Source, train: NDArray[np.int64], targets: NDArray[np.int64], cfg: ModelConfig, seed: int
 ) -> ModelConfig:
-    """Let the cis head use the decay length that the training cells show."""
+    """Settle how far the promoter reaches, and the decay length, if the training cells show one."""
+    promoter = 1.5 * source.grid.window_size if cfg.promoter is None else cfg.promoter
+    cfg = dataclasses.replace(cfg, promoter=promoter)
     if cfg.cis_length is not None or not (cfg.use_cis and cfg.use_distance and cfg.use_windows):
         return cfg
     from tilegrn.model.prepare.reach import decay_length
@@ -30,7 +32,7 @@ def with_reach(
         depth / np.median(depth),
         source.open[train],
         source.distance[targets],
-        promoter=1.5 * source.grid.window_size,
+        promoter=promoter,
         seed=seed,
     )
     return cfg if found is None else dataclasses.replace(cfg, cis_length=found)
