@@ -4,8 +4,8 @@
 
 Trains the default model on the four cell lines (genes that 5 % of the cells or a tested pair name), takes for each
 tested pair of K562 the largest weight and effect that the cis head gives a window of the element (within 250 bp),
-with the TF levels of K562 cells, and adds them to the eleven features: AUPRC over folds by chromosome, and the gain
-with its 95 % interval (bootstrap over pairs). Prints a markdown table.
+and adds them to the eleven features: AUPRC over folds by chromosome, and the gain with its 95 % interval (bootstrap
+over pairs). Prints a markdown table.
 """
 
 from __future__ import annotations

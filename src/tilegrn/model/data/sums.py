@@ -1,6 +1,6 @@
 """Exact sums over the open windows of cells and the genes or TFs of each window, without a list of the products.
 
-A 10x cell has 10,000 open windows within reach of some 140,000 window-gene pairs. Nothing is sampled and nothing is
+A 10x cell has 10,000 open windows, within reach of 250,000 window-gene pairs. Nothing is sampled and nothing is
 kept per cell and pair: loops run over both lists, on the CPU compiled with numba, elsewhere as tensors in slices.
 """
 
