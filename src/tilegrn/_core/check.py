@@ -10,6 +10,8 @@ import pandas as pd
 from scipy import sparse
 
 from tilegrn._core.mudata import copied
+from tilegrn._core.rows import Checked, as_rows, blocks
+from tilegrn._core.sparse import canonical_csr
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +21,20 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
-__all__ = ["aligned", "by_name", "cell_labels", "counts", "modality", "paired", "rows_of", "start", "unique_names"]
+    from tilegrn._core.rows import Rows
+
+__all__ = [
+    "aligned",
+    "by_name",
+    "cell_labels",
+    "count_rows",
+    "counts",
+    "modality",
+    "paired",
+    "rows_of",
+    "start",
+    "unique_names",
+]
 
 
 def modality(mdata: MuData, name: str) -> AnnData:
@@ -111,23 +126,39 @@ def as_csr(x: Any, where: str) -> sparse.csr_matrix:
     return canonical_csr(x)
 
 
-def canonical_csr(x: Any) -> sparse.csr_matrix:
-    """CSR with sorted and unique indices; values of one place are added up, the caller's arrays are left alone."""
-    if x.dtype == np.float16:
-        x = x.astype(np.float32)
-    if sparse.issparse(x) and x.dtype.kind in "biu" and not (x.format in {"csr", "csc"} and x.has_canonical_format):
-        # scipy adds up in the matrix's own type, where 200 + 100 is 44 (uint8) and True + True is True
-        x = x.astype(np.int64)
-    mat = sparse.csr_matrix(x)
-    if not mat.has_canonical_format:
-        mat = mat.copy()  # the arrays may be the caller's
-        mat.sum_duplicates()
-    return mat
-
-
-def _place(adata: AnnData, mat: sparse.csr_matrix, k: int) -> str:
+def _place(adata: AnnData, mat: sparse.csr_matrix, k: int, rows: NDArray[np.int64]) -> str:
     row = int(np.searchsorted(mat.indptr, k, side="right") - 1)
-    return f"cell '{adata.obs_names[row]}', feature '{adata.var_names[mat.indices[k]]}'"
+    return f"cell '{adata.obs_names[rows[row]]}', feature '{adata.var_names[mat.indices[k]]}'"
+
+
+def _refuse_odd(adata: AnnData, where: str, mat: sparse.csr_matrix, rows: NDArray[np.int64], *, integer: bool) -> None:
+    """Raise on values in some rows that are no counts, naming a cell and a feature."""
+    data = mat.data
+    if data.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(data))
+        if bad.size:
+            msg = (
+                f"{where} holds {bad.size} NaN or infinite values, e.g. {_place(adata, mat, int(bad[0]), rows)}. "
+                "Replace them, or name the layer of the raw counts with layer=."
+            )
+            raise InputError(msg)
+    if data.dtype.kind in "fi":
+        bad = np.flatnonzero(data < 0)
+        if bad.size:
+            msg = (
+                f"{where} holds {bad.size} negative values, e.g. {data[bad[0]]} at "
+                f"{_place(adata, mat, int(bad[0]), rows)}. Counts are needed: name their layer with layer=."
+            )
+            raise InputError(msg)
+    if integer and data.dtype.kind == "f":
+        bad = np.flatnonzero(data != np.rint(data))
+        if bad.size:
+            msg = (
+                f"{where} holds {bad.size} values that are not whole numbers, e.g. {data[bad[0]]:.4g} at "
+                f"{_place(adata, mat, int(bad[0]), rows)}: it looks normalised. Counts are needed: name their layer "
+                "with layer= (layer='raw' for .raw)."
+            )
+            raise InputError(msg)
 
 
 def counts(
@@ -151,42 +182,78 @@ def counts(
     """
     where = f"'{name}'" + (f" layer '{layer}'" if layer else ".X")
     mat = as_csr(_raw_matrix(adata, name, layer), where)
-    data = mat.data
-    if data.dtype.kind == "f":
-        bad = np.flatnonzero(~np.isfinite(data))
-        if bad.size:
-            msg = (
-                f"{where} holds {bad.size} NaN or infinite values, e.g. {_place(adata, mat, int(bad[0]))}. "
-                "Replace them, or name the layer of the raw counts with layer=."
-            )
-            raise InputError(msg)
-    if data.dtype.kind in "fi":
-        bad = np.flatnonzero(data < 0)
-        if bad.size:
-            msg = (
-                f"{where} holds {bad.size} negative values, e.g. {data[bad[0]]} at {_place(adata, mat, int(bad[0]))}. "
-                "Counts are needed: name their layer with layer=."
-            )
-            raise InputError(msg)
-    if integer and data.dtype.kind == "f":
-        bad = np.flatnonzero(data != np.rint(data))
-        if bad.size:
-            msg = (
-                f"{where} holds {bad.size} values that are not whole numbers, e.g. {data[bad[0]]:.4g} at "
-                f"{_place(adata, mat, int(bad[0]))}: it looks normalised. Counts are needed: name their layer with "
-                "layer= (layer='raw' for .raw)."
-            )
-            raise InputError(msg)
+    _refuse_odd(adata, where, mat, np.arange(mat.shape[0]), integer=integer)
     mat = mat.astype(np.float32)
     mat.eliminate_zeros()
     if warn_empty:
-        empty = int((np.diff(mat.indptr) == 0).sum())
-        if empty:
-            warnings.warn(
-                f"{empty} of {mat.shape[0]} cells have no counts in {where}; consider sc.pp.filter_cells.",
-                UserWarning,
-                stacklevel=3,
-            )
+        _warn_empty(int((np.diff(mat.indptr) == 0).sum()), mat.shape[0], where)
+    return mat
+
+
+def _warn_empty(empty: int, n: int, where: str) -> None:
+    if empty:
+        warnings.warn(
+            f"{empty} of {n} cells have no counts in {where}; consider sc.pp.filter_cells.", UserWarning, stacklevel=4
+        )
+
+
+def count_rows(
+    adata: AnnData,
+    name: str,
+    layer: str | None = None,
+    *,
+    integer: bool = True,
+    look: bool = True,
+    warn_empty: bool = False,
+) -> Rows:
+    """Read the same counts a block of cells at a time, wherever they lie; what is in memory is not copied.
+
+    Parameters
+    ----------
+    look
+        Whether to look at every value now; what lies in a file is looked at as it is read in any case.
+    warn_empty
+        Whether to warn of cells without counts, having looked.
+
+    Returns
+    -------
+    Rows of canonical CSR float32. They may be the caller's own matrix: they are never to be changed.
+
+    Raises
+    ------
+    InputError
+        As :func:`counts`.
+    """
+    where = f"'{name}'" + (f" layer '{layer}'" if layer else ".X")
+    raw = _raw_matrix(adata, name, layer)
+    held = isinstance(raw, np.ndarray) or sparse.issparse(raw) or raw is None
+    rows = as_csr(raw, where) if held else as_rows(raw)
+
+    def checked(part: sparse.csr_matrix, at: NDArray[np.int64]) -> sparse.csr_matrix:
+        _refuse_odd(adata, where, part, at, integer=integer)
+        if part.dtype != np.float32 or not part.data.all():
+            part = part.astype(np.float32)
+            part.eliminate_zeros()
+        return part
+
+    lazily = Checked(rows, checked)
+    if not (look or held):
+        return lazily
+    n_values, empty, plain = 0, 0, sparse.issparse(rows) and rows.dtype == np.float32
+    for at, part in blocks(rows):
+        clean = checked(part, at)
+        plain = plain and clean is part
+        n_values += clean.nnz
+        empty += int((np.diff(clean.indptr) == 0).sum())
+    if warn_empty:
+        _warn_empty(empty, rows.shape[0], where)
+    if not sparse.issparse(rows):
+        lazily.values = float(n_values)
+        return lazily
+    if plain:
+        return rows
+    mat = rows.astype(np.float32)
+    mat.eliminate_zeros()
     return mat
 
 

@@ -9,19 +9,26 @@ range become 1. A feature that is the same in all cells scales to 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
+from tilegrn._core.rows import blocks
+from tilegrn._core.sparse import canonical_csr
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from tilegrn._core.rows import Rows
 
 __all__ = ["MinMax", "fit_minmax"]
 
 
 TOP = 0.95
 """Quantile of the positive training counts of a feature that scales to 1."""
+_FEW = 16
+"""Whole counts up to this are tallied; greater ones, and fractions, are kept one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,33 +48,62 @@ class MinMax:
         return x
 
 
-def fit_minmax(counts: sparse.spmatrix | sparse.sparray, cells: ArrayLike | None = None, *, top: float = TOP) -> MinMax:
-    """Fit :class:`MinMax` on cells x features counts.
+def fit_minmax(counts: Any, cells: ArrayLike | None = None, *, top: float = TOP) -> MinMax:
+    """Fit :class:`MinMax` on cells x features counts, a block of cells at a time.
 
     Parameters
     ----------
     counts
-        Non-negative counts, sparse.
+        Non-negative counts, sparse or :class:`tilegrn._core.rows.Rows`.
     cells
         Boolean mask or positions of the cells to fit on; all when None.
     top
         Quantile of the positive counts, interpolated; 1 for the largest.
     """
-    x = sparse.csr_matrix(counts.astype(np.float64))
-    x.sum_duplicates()
-    if cells is not None:
-        x = x[np.asarray(cells)]
-    column, value = x.indices[x.data > 0], x.data[x.data > 0].astype(np.float64)
-    order = np.lexsort((value, column))
-    value = np.log1p(value[order])
-    n = np.bincount(column, minlength=x.shape[1])
+    x: Rows = canonical_csr(counts) if sparse.issparse(counts) else counts
+    rows = np.arange(x.shape[0]) if cells is None else np.asarray(cells)
+    rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+    occupied = np.arange(x.shape[1])
+    if sparse.issparse(counts):
+        occupied = np.flatnonzero(np.bincount(x.indices, minlength=x.shape[1]))
+    place = np.full(x.shape[1], -1, dtype=np.int64)
+    place[occupied] = np.arange(len(occupied))
+    out = np.zeros(x.shape[1])
+    out[occupied] = _tops(x, rows, place, len(occupied), top)
+    return MinMax(out)
+
+
+def _tops(x: Rows, rows: NDArray[np.int64], place: NDArray[np.int64], width: int, top: float) -> NDArray[np.float64]:
+    """Quantiles of the positive values of columns, from how often each column has each value."""
+    few = np.zeros(width * _FEW, dtype=np.int64)
+    column, value = [], []
+    for _, part in blocks(x, rows):
+        at, count = place[part.indices], part.data.astype(np.float64)
+        usual = (count >= 1) & (count <= _FEW) & (count == np.floor(count))
+        few += np.bincount(at[usual] * _FEW + count[usual].astype(np.int64) - 1, minlength=len(few))
+        odd = ~usual & (count > 0)
+        column.append(at[odd])
+        value.append(count[odd])
+    held = np.flatnonzero(few)
+    columns = np.concatenate([held // _FEW, *column])
+    values = np.concatenate([held % _FEW + 1.0, *value])
+    times = np.concatenate([few[held], np.ones(len(columns) - len(held), dtype=np.int64)])
+    order = np.lexsort((values, columns))
+    columns, values, times = columns[order], np.log1p(values[order]), times[order]
+    n = np.bincount(columns, weights=times, minlength=width).astype(np.int64)
     seen = np.flatnonzero(n)
+    until = np.cumsum(times)
     first = (np.cumsum(n) - n)[seen]
+
+    def ordered(k: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the k-th smallest value of each column seen."""
+        return values[np.searchsorted(until, first + k, side="right")]
+
     at = top * (n[seen] - 1)
     low = np.floor(at).astype(np.int64)
     high = np.minimum(low + 1, n[seen] - 1)
-    out = np.zeros(x.shape[1])
-    out[seen] = value[first + low] + (at - low) * (value[first + high] - value[first + low])
-    varies = (n[seen] < x.shape[0]) | (value[first] < value[first + n[seen] - 1])
+    out = np.zeros(width)
+    out[seen] = ordered(low) + (at - low) * (ordered(high) - ordered(low))
+    varies = (n[seen] < len(rows)) | (ordered(np.zeros_like(low)) < ordered(n[seen] - 1))
     out[seen[~varies]] = 0.0
-    return MinMax(out)
+    return out

@@ -20,6 +20,8 @@ from tilegrn._core import keys as K
 from tilegrn._core.grid import Grid
 from tilegrn._core.intervals import DistanceRule
 from tilegrn._core.mudata import no_pull, quiet_update
+from tilegrn._core.rows import Picked, in_memory
+from tilegrn._core.sparse import canonical_csr
 from tilegrn.errors import InputError, MissingStepError, StaleError
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from mudata import MuData
+    from numpy.typing import NDArray
+
+    from tilegrn._core.rows import Rows
 
 CALLS = {
     K.REC_GRID: "grn.pp.bin_peaks(mdata, chrom_sizes)",
@@ -162,10 +167,59 @@ def check_peaks_unchanged(mdata: MuData, atac: str, where: str, step: str) -> No
 
 
 def cell_windows(mdata: MuData, atac: str = "atac") -> sparse.csr_matrix:
-    """Cells x windows accessibility, refused when peaks were removed or added since ``bin_peaks``."""
-    mat = window_matrix(mdata, atac, "obsm", K.CELL_WINDOWS, K.REC_GRID)
-    check_peaks_unchanged(mdata, atac, f"{atac}.obsm['{K.CELL_WINDOWS}']", K.REC_GRID)
-    return mat
+    """Cells x windows accessibility in memory, see :func:`window_rows`."""
+    return in_memory(window_rows(mdata, atac))
+
+
+def window_rows(mdata: MuData, atac: str = "atac", columns: NDArray[np.int64] | None = None) -> Rows:
+    """Cells x windows accessibility, a block of cells at a time; refused when peaks changed since ``bin_peaks``.
+
+    Read from ``obsm["windows"]`` if it is there, else added up from the peaks as it is read.
+
+    Parameters
+    ----------
+    columns
+        Windows wanted, increasing; those of the whole assembly by default.
+    """
+    adata, grid, record = mdata.mod[atac], get_grid(mdata), get_record(mdata, K.REC_GRID)
+    width = grid.n_windows if columns is None else len(columns)
+    place = np.arange(grid.n_windows, dtype=np.int32)
+    if columns is not None:
+        place = np.full(grid.n_windows, -1, dtype=np.int32)
+        place[columns] = np.arange(width)
+    if K.CELL_WINDOWS in adata.obsm or K.WINDOW_TOTAL not in adata.obs:
+        mat = window_matrix(mdata, atac, "obsm", K.CELL_WINDOWS, K.REC_GRID)
+        check_peaks_unchanged(mdata, atac, f"{atac}.obsm['{K.CELL_WINDOWS}']", K.REC_GRID)
+        return Picked(canonical_csr(mat), place=place, width=width)
+    check_peaks_unchanged(mdata, atac, f"{atac}.varm['{K.PEAK_WINDOWS}']", K.REC_GRID)
+    of_peak = peak_windows(mdata, atac)
+    at = np.full(adata.n_vars, -1, dtype=np.int32)
+    filled = np.diff(of_peak.indptr) > 0
+    at[filled] = place[of_peak.indices]
+    layer = str(record.get("layer", "")) or None
+    counts = check.count_rows(adata, atac, layer, integer=False, look=False)
+    out = Picked(counts, place=at, width=width)
+    _counts_unchanged(adata, atac, Picked(counts, place=np.where(filled, 0, -1), width=1))
+    return out
+
+
+def _counts_unchanged(adata: AnnData, atac: str, total: Rows) -> None:
+    """Raise if peak counts are not those that ``bin_peaks`` saw; a few cells are looked at."""
+    some = np.unique(np.linspace(0, adata.n_obs - 1, min(_LOOKED_AT, adata.n_obs)).round().astype(np.int64))
+    now = np.asarray(total[some].sum(axis=1), dtype=np.float64).ravel()
+    then = adata.obs[K.WINDOW_TOTAL].to_numpy(dtype=np.float64)[some]
+    unlike = np.flatnonzero(~np.isclose(now, then, rtol=1e-4))
+    if len(unlike):
+        i = int(unlike[0])
+        msg = (
+            f"The peak counts of '{atac}' changed since the windows were laid: cell '{adata.obs_names[some[i]]}' sums "
+            f"to {now[i]:.6g}, not to {atac}.obs['{K.WINDOW_TOTAL}'] = {then[i]:.6g}. Run {CALLS[K.REC_GRID]} again, "
+            "naming the layer of the counts with layer=."
+        )
+        raise StaleError(msg)
+
+
+_LOOKED_AT = 64
 
 
 def peak_windows(mdata: MuData, atac: str = "atac") -> sparse.csr_matrix:
@@ -231,6 +285,22 @@ def set_elem(adata: AnnData, axis: str, key: str, value: Any) -> None:
         getattr(adata, axis)[key] = value
 
 
+def put_cell_windows(
+    adata: AnnData, peaks: sparse.csr_matrix, cells: sparse.csr_matrix | None, total: NDArray[np.float64] | None
+) -> None:
+    """Write the windows of peaks and, of the cells, either their sums over windows or the total of each."""
+    set_elem(adata, "varm", K.PEAK_WINDOWS, peaks)
+    with _writing():
+        if cells is not None:
+            adata.obsm[K.CELL_WINDOWS] = cells
+        else:
+            adata.obsm.pop(K.CELL_WINDOWS, None)
+        if total is not None:
+            adata.obs[K.WINDOW_TOTAL] = total
+        elif K.WINDOW_TOTAL in adata.obs:
+            del adata.obs[K.WINDOW_TOTAL]
+
+
 def put_split(mdata: MuData, cells: pd.Index, labels: Any, key: str, params: Mapping[str, Any]) -> None:
     """Write the split of the paired cells as a categorical of ``mdata.obs``, and its record."""
     column = pd.Series(pd.Categorical(labels, categories=[K.TRAIN, K.VAL, K.TEST]), index=cells)
@@ -241,12 +311,13 @@ def put_split(mdata: MuData, cells: pd.Index, labels: Any, key: str, params: Map
     put_record(mdata, K.REC_SPLIT, {"key": key, **params})
 
 
-def put_scale(mdata: MuData, window_max: Any, params: Mapping[str, Any]) -> None:
-    """Write the ends of the windows' ranges, and what they were fitted on."""
-    grid = get_grid(mdata)
+def put_scale(
+    mdata: MuData, windows: NDArray[np.int64], window_max: NDArray[np.float64], params: Mapping[str, Any]
+) -> None:
+    """Write the ends of the ranges of some windows, and what they were fitted on."""
     filled = np.flatnonzero(window_max > 0)
-    record = {"grid": grid.fingerprint, "window": filled.astype(np.int64), "window_max": window_max[filled]}
-    put_record(mdata, K.REC_SCALE, {**record, **params})
+    ends = {"window": windows[filled].astype(np.int64), "window_max": window_max[filled]}
+    put_record(mdata, K.REC_SCALE, {"grid": get_grid(mdata).fingerprint, **ends, **params})
 
 
 def scale_ranges(mdata: MuData, rna: str = "rna") -> tuple[pd.Series, Any]:

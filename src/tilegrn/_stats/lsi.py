@@ -15,7 +15,7 @@ from scipy import sparse
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["fit_components", "inverse_frequency", "leading_directions", "tf_idf"]
+__all__ = ["fit_components", "inverse_frequency", "inverse_frequency_of", "leading_directions", "tf_idf"]
 
 _FEW = 3
 
@@ -34,6 +34,11 @@ def inverse_frequency(windows: sparse.csr_matrix) -> NDArray[np.float32]:
     """Return the idf of each window: log(1 + cells / open cells), 0 where none is open."""
     cells, width = windows.shape
     opened = np.bincount(windows.indices[windows.data > 0], minlength=width)
+    return inverse_frequency_of(opened, cells)
+
+
+def inverse_frequency_of(opened: NDArray[np.int64], cells: int) -> NDArray[np.float32]:
+    """Return the idf of windows that are open in so many of the cells."""
     return np.where(opened > 0, np.log1p(cells / np.maximum(opened, 1)), 0.0).astype(np.float32)
 
 

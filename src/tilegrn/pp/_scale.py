@@ -6,16 +6,17 @@ import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from tilegrn._core import check, splits, store
 from tilegrn._core import keys as K
+from tilegrn._core.rows import Picked, in_memory
 from tilegrn._core.scaling import MinMax, fit_minmax
 from tilegrn.errors import InputError, MissingStepError
 
 if TYPE_CHECKING:
     import pandas as pd
     from mudata import MuData
+    from numpy.typing import NDArray
 
 __all__ = ["scale"]
 
@@ -59,9 +60,10 @@ def scale(
 
     Returns
     -------
-    ``None``, or the changed copy. Writes ``atac.obsm["windows_scaled"]`` (cells x windows, CSR float32),
-    ``rna.layers["scaled"]`` (cells x genes, TF columns filled, CSR float32), ``rna.var["scale_max"]`` (end of a TF's
-    range in log1p counts, float64), and the ends of the windows' ranges in ``uns``.
+    ``None``, or the changed copy. Writes ``rna.var["scale_max"]`` (end of a TF's range in log1p counts, float64) and
+    the ends of the windows' ranges in ``uns``, which is what :func:`tilegrn.tl.train` reads. Where the cells' sums over
+    windows are kept (see :func:`bin_peaks`), also ``atac.obsm["windows_scaled"]`` (cells x windows, CSR float32) and
+    ``rna.layers["scaled"]`` (cells x genes, TF columns filled, CSR float32).
 
     Raises
     ------
@@ -79,11 +81,11 @@ def scale(
         )
         raise MissingStepError(msg)
     grid = store.get_grid(mdata)
-    windows = store.cell_windows(mdata, atac)
-    counts = check.counts(radata, rna, layer)
+    occupied = np.unique(store.peak_windows(mdata, atac).indices).astype(np.int64)
+    windows = store.window_rows(mdata, atac, occupied)
+    counts = check.count_rows(radata, rna, layer, warn_empty=True)
     is_tf = radata.var[K.IS_TF].to_numpy(bool)
-    tfs = sparse.csr_matrix(counts @ sparse.diags(is_tf.astype(np.float32)))
-    tfs.eliminate_zeros()
+    tfs = Picked(counts, place=np.where(is_tf, np.arange(radata.n_vars), -1))
 
     if like is None:
         labels = store.split_labels(mdata, radata.obs_names, split)
@@ -95,12 +97,17 @@ def scale(
         tf_range, window_range = fit_minmax(tfs, train), fit_minmax(windows, train)
         cells = store.names_fingerprint(radata.obs_names[train])
     else:
-        tf_range, window_range, cells = _ranges_of(like, radata.var_names, grid.fingerprint, rna)
-    store.set_elem(aadata, "obsm", K.CELL_WINDOWS_SCALED, window_range.transform(windows))
-    store.set_elem(radata, "layers", K.SCALED, tf_range.transform(tfs))
+        tf_range, window_range, cells = _ranges_of(like, radata.var_names, occupied, grid.fingerprint, rna)
+    if K.CELL_WINDOWS in aadata.obsm:
+        whole = np.zeros(grid.n_windows)
+        whole[occupied] = window_range.maximum
+        scaled = MinMax(whole).transform(store.cell_windows(mdata, atac))
+        store.set_elem(aadata, "obsm", K.CELL_WINDOWS_SCALED, scaled)
+        store.set_elem(radata, "layers", K.SCALED, tf_range.transform(in_memory(tfs)))
     store.set_elem(radata, "var", K.SCALE_MAX, np.where(is_tf, tf_range.maximum, np.nan))
     store.put_scale(
         mdata,
+        occupied,
         window_range.maximum,
         {
             "peaks": store.names_fingerprint(aadata.var_names),
@@ -112,8 +119,10 @@ def scale(
     return mdata if copy else None
 
 
-def _ranges_of(like: MuData, genes: pd.Index, fingerprint: str, rna: str) -> tuple[MinMax, MinMax, str]:
-    """Ranges of another MuData, and the fingerprint of the cells that they were fitted on."""
+def _ranges_of(
+    like: MuData, genes: pd.Index, windows: NDArray[np.int64], fingerprint: str, rna: str
+) -> tuple[MinMax, MinMax, str]:
+    """Ranges of another MuData for some windows, and the fingerprint of the cells that they were fitted on."""
     record = store.get_record(like, K.REC_SCALE)
     if record["grid"] != fingerprint:
         msg = (
@@ -122,4 +131,8 @@ def _ranges_of(like: MuData, genes: pd.Index, fingerprint: str, rna: str) -> tup
         )
         raise InputError(msg)
     tf_max, window_max = store.scale_ranges(like, rna)
-    return MinMax(tf_max.reindex(genes).fillna(0.0).to_numpy(np.float64)), MinMax(window_max), str(record["cells"])
+    return (
+        MinMax(tf_max.reindex(genes).fillna(0.0).to_numpy(np.float64)),
+        MinMax(window_max[windows]),
+        str(record["cells"]),
+    )

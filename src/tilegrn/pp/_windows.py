@@ -12,6 +12,7 @@ from tilegrn._core import check, store
 from tilegrn._core import keys as K
 from tilegrn._core.grid import Grid
 from tilegrn._core.peaks import match_chroms, parse_peaks
+from tilegrn._core.rows import SMALL, Picked, blocks, in_memory, values_stored
 from tilegrn.errors import InputError
 from tilegrn.io.annotation._genome import (
     assembly_name,
@@ -102,6 +103,7 @@ def bin_peaks(
     window_size: int = 1000,
     seed: int = 0,
     layer: str | None = None,
+    keep_cells: bool | None = None,
     rna: str = "rna",
     atac: str = "atac",
     copy: bool = False,
@@ -126,6 +128,9 @@ def bin_peaks(
         the window vocabulary: samples that go together need the same one, whatever the seeds of split and training.
     layer
         Layer of the peak counts; None is X, ``"raw"`` is ``.raw``.
+    keep_cells
+        Whether to keep the sums of each cell in ``obsm``. By default if the counts have at most 50 million values: of
+        more, no second matrix of their size is made, and what needs the sums adds them up from the peaks as it reads.
     rna, atac
         Names of the modalities (``rna`` is not read here).
     copy
@@ -133,8 +138,9 @@ def bin_peaks(
 
     Returns
     -------
-    ``None``, or the changed copy. Writes ``atac.varm["windows"]`` (peaks x windows, one 1 per row, CSR float32),
-    ``atac.obsm["windows"]`` (cells x windows sums, CSR float32) and the window vocabulary in ``uns``.
+    ``None``, or the changed copy. Writes ``atac.varm["windows"]`` (peaks x windows, one 1 per row, CSR float32), the
+    window vocabulary in ``uns``, and either ``atac.obsm["windows"]`` (cells x windows sums, CSR float32) or
+    ``atac.obs["window_total"]`` (their sum per cell, float64, by which counts that were changed since are noticed).
 
     Raises
     ------
@@ -150,15 +156,20 @@ def bin_peaks(
     sizes = read_chrom_sizes(chrom_sizes)
     assembly = assembly_name(chrom_sizes) or identify_assembly(sizes)
     grid, window = peak_windows(list(adata.var_names), sizes, int(window_size), seed=seed, assembly=assembly)
-    counts = check.counts(adata, atac, layer, integer=False)
+    counts = check.count_rows(adata, atac, layer, integer=False, warn_empty=True)
+    if keep_cells is None:
+        keep_cells = (values_stored(counts) or 0.0) <= SMALL
     rows = np.flatnonzero(window >= 0)
     membership = sparse.csr_matrix(
         (np.ones(len(rows), dtype=np.float32), (rows, window[rows])), shape=(adata.n_vars, grid.n_windows)
     )
-    cell_windows = sparse.csr_matrix(counts @ membership, dtype=np.float32)
-    cell_windows.sort_indices()
-    store.set_elem(adata, "varm", K.PEAK_WINDOWS, membership)
-    store.set_elem(adata, "obsm", K.CELL_WINDOWS, cell_windows)
+    cell_windows, total = None, None
+    if keep_cells:
+        cell_windows = in_memory(Picked(counts, place=window, width=grid.n_windows)).astype(np.float32)
+    else:
+        inside = Picked(counts, place=np.where(window >= 0, 0, -1), width=1)
+        total = np.concatenate([np.asarray(part.sum(axis=1), dtype=np.float64).ravel() for _, part in blocks(inside)])
+    store.put_cell_windows(adata, membership, cell_windows, total)
     store.put_grid(
         mdata,
         grid,

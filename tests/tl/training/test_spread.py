@@ -100,7 +100,9 @@ def test_the_factor_equals_a_loop_with_scipy():
 def test_the_factor_is_fitted_on_validation_cells(trained):
     mdata, model = trained
     factor = calibrate(model, cells(mdata, model, "val"))["spread_factor"]
-    assert model.record["spread_factor"] == mdata.uns["tilegrn"]["train"]["spread_factor"] == factor
+    assert model.record["spread_factor"] == mdata.uns["tilegrn"]["train"]["spread_factor"]
+    # the cells stand in another order here: the last digits of the network differ
+    assert model.record["spread_factor"] == pytest.approx(factor, rel=1e-6)
 
 
 def test_predict_multiplies_the_spread_and_says_so(trained):

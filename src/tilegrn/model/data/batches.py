@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from tilegrn._core.rows import Rows
     from tilegrn.model.config import ModelConfig
 
 __all__ = ["Batch", "BatchMaker", "CellData", "epoch_order"]
@@ -30,6 +31,8 @@ __all__ = ["Batch", "BatchMaker", "CellData", "epoch_order"]
 @dataclass(frozen=True, eq=False)
 class CellData:
     """Model inputs of some cells; rows of all members are the same cells.
+
+    Matrices are CSR in memory, or of many cells rows that are read when they are asked for.
 
     Attributes
     ----------
@@ -52,13 +55,13 @@ class CellData:
         if none.
     """
 
-    tfs: sparse.csr_matrix
-    windows: sparse.csr_matrix
+    tfs: Rows
+    windows: Rows
     components: NDArray[np.float32]
     depth: NDArray[np.float32]
     size_factor: NDArray[np.float32]
     opened: NDArray[np.float32]
-    counts: sparse.csr_matrix | None = None
+    counts: Rows | None = None
     part: NDArray[np.int64] | None = None
 
     @property
@@ -171,9 +174,9 @@ class BatchMaker:
         return max(1, round(self.data.n_cells / (self.config.batch_size * world)))
 
     def slices(self, size: int = 128) -> list[NDArray[np.int64]]:
-        """Return the rows of evaluation batches: cells with similar numbers of open windows together."""
-        order = np.argsort(np.diff(self.data.windows.indptr), kind="stable")
-        return [order[i : i + size] for i in range(0, len(order), size)]
+        """Return the rows of evaluation batches, in the order in which they lie."""
+        n = self.data.n_cells
+        return [np.arange(i, min(i + size, n)) for i in range(0, n, size)]
 
     def epoch(self, seed: int, epoch: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Yield the training batches of an epoch, each rank its share of every batch order."""

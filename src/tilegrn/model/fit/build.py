@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from tilegrn._core.rows import blocks, column_sums, in_memory
 from tilegrn.model.data.batches import BatchMaker
 from tilegrn.model.data.pairs import pair_lists
 from tilegrn.model.fit.cis_start import gains, laws, ratio_sums
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
 
+    from tilegrn._core.rows import Rows
     from tilegrn.model.config import ModelConfig
     from tilegrn.model.data.batches import CellData
     from tilegrn.model.fit.teacher import TeacherRates
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["build_network", "learn_unseen", "start_cis", "start_from_counts", "start_from_teacher"]
 
 logger = logging.getLogger(__name__)
+
+_MOST = 10_000
 
 
 def build_network(
@@ -48,7 +52,7 @@ def build_network(
     if data.counts is None:
         msg = "A network is built from training cells with their counts."
         raise ValueError(msg)
-    rate = np.asarray(data.counts.sum(0), dtype=np.float64).ravel() / max(float(data.size_factor.sum()), 1e-8)
+    rate = column_sums(data.counts) / max(float(data.size_factor.sum()), 1e-8)
     return Network(
         n_tfs=len(vocabulary.tfs),
         n_components=data.components.shape[1],
@@ -81,7 +85,8 @@ def start_from_counts(network: Network, data: CellData) -> Callable[[torch.Tenso
         msg = "Loadings are fitted to training cells with their counts."
         raise ValueError(msg)
     n = min(network.gene_loadings.shape[1], data.components.shape[1])
-    loadings, offset = poisson_loadings(data.counts, data.size_factor, data.components[:, :n])
+    some = _some(data.n_cells)
+    loadings, offset = poisson_loadings(in_memory(data.counts, some), data.size_factor[some], data.components[some, :n])
     context = network.context
     with torch.no_grad():
         context.line.weight[:n, :n] = torch.eye(n)
@@ -93,6 +98,11 @@ def start_from_counts(network: Network, data: CellData) -> Callable[[torch.Tenso
     weight, bias = torch.from_numpy(loadings), torch.from_numpy(offset)
     components = torch.from_numpy(data.components[:, :n])
     return lambda cells: torch.exp(torch.addmm(bias, components[cells], weight))
+
+
+def _some(n_cells: int) -> NDArray[np.int64]:
+    """Cells that regressions are fitted to: all, or :data:`_MOST` spread evenly over their order, which is by name."""
+    return np.unique(np.linspace(0, n_cells - 1, min(n_cells, _MOST)).round().astype(np.int64))
 
 
 def start_cis(
@@ -124,10 +134,13 @@ def start_cis(
     )
 
 
-def _moments(windows: sparse.csr_matrix) -> WindowMoments:
-    n = max(windows.shape[0], 1)
-    mean = np.asarray(windows.sum(0), dtype=np.float64).ravel() / n
-    square = np.asarray(windows.multiply(windows).sum(0), dtype=np.float64).ravel() / n
+def _moments(windows: Rows) -> WindowMoments:
+    n, width = max(windows.shape[0], 1), windows.shape[1]
+    mean, square = np.zeros(width), np.zeros(width)
+    for _, part in blocks(windows):
+        value = part.data.astype(np.float64)
+        mean += np.bincount(part.indices, weights=value, minlength=width) / n
+        square += np.bincount(part.indices, weights=value * value, minlength=width) / n
     return WindowMoments(torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(square.astype(np.float32)))
 
 
@@ -162,7 +175,8 @@ def learn_unseen(network: Network, data: CellData, distance: sparse.csr_matrix, 
     if data.counts is None:
         msg = "The map is learned from training cells with their counts."
         raise ValueError(msg)
-    known = np.asarray(data.counts.sum(0), dtype=np.float64).ravel()
+    data = data.take(_some(data.n_cells))
+    known = column_sums(data.counts)
     weight = known**0.25 * (np.diff(distance.indptr) > 0)
     if not weight.any():
         return
@@ -174,7 +188,7 @@ def learn_unseen(network: Network, data: CellData, distance: sparse.csr_matrix, 
             codes[rows] = network.context(maker.evaluate(rows)).numpy()
         side = network.genes()
         made = torch.cat([side.loadings, side.offset[:, None]], dim=1).numpy()
-        states = window_states(data.windows, codes)
+        states = window_states(in_memory(data.windows), codes)
         pooled = pool_windows(distance, states, network.config.pooling_lengths)
         found, penalty = fit_ridge(pooled, made, weight, folds)
         network.window_states.copy_(torch.from_numpy(states))

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from tilegrn._core.rows import column_sums
 from tilegrn.model.fit.schedule import one_cycle
 from tilegrn.model.net.loss import poisson_nll
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from scipy import sparse
 
+    from tilegrn._core.rows import Rows
     from tilegrn.model.config import TeacherConfig
 
 __all__ = ["TeacherRates", "fit_teacher"]
@@ -100,7 +101,7 @@ def _unit(counts: Tensor) -> Tensor:
 
 
 def fit_teacher(
-    counts: sparse.csr_matrix,
+    counts: Rows,
     size_factor: np.ndarray,
     context: np.ndarray,
     config: TeacherConfig,
@@ -121,7 +122,7 @@ def fit_teacher(
     """
     n, g = counts.shape
     size = np.asarray(size_factor, dtype=np.float32)
-    mean = np.asarray(counts.sum(0)).ravel() / max(float(size.sum()), 1e-8)
+    mean = column_sums(counts) / max(float(size.sum()), 1e-8)
     log_mean = torch.from_numpy(np.log(np.maximum(mean, 1e-7)).astype(np.float32))
     state = torch.get_rng_state()
     torch.manual_seed(seed)
@@ -134,14 +135,14 @@ def fit_teacher(
     codes = []
     with torch.no_grad():
         for i in range(0, n, 2048):
-            x = _unit(torch.from_numpy(counts[i : i + 2048].toarray()))
+            x = _unit(torch.from_numpy(counts[np.arange(i, min(i + 2048, n))].toarray()))
             codes.append(net.encode(torch.cat([x, torch.from_numpy(context[i : i + 2048])], 1)))
     return TeacherRates(torch.cat(codes), net.loadings.detach(), net.offset.detach())
 
 
 def _fit(
     net: _AutoEncoder,
-    counts: sparse.csr_matrix,
+    counts: Rows,
     size: np.ndarray,
     context: np.ndarray,
     config: TeacherConfig,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tilegrn._core.rows import in_memory
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -26,11 +28,12 @@ def with_reach(
         return cfg
     from tilegrn.model.prepare.reach import decay_length
 
-    depth = np.maximum(source.depth[train], 1.0)
+    some = source.some(train)
+    depth = np.maximum(source.depth[some], 1.0)
     found = decay_length(
-        source.counts[train][:, targets],
+        in_memory(source.counts, some)[:, targets],
         depth / np.median(depth),
-        source.open[train],
+        in_memory(source.open, some),
         source.distance[targets],
         promoter=promoter,
         seed=seed,

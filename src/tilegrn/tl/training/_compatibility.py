@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import spearmanr
 
+from tilegrn._core.rows import column_sums
 from tilegrn.tl.training._inputs import cell_data, unseen_distance
 from tilegrn.tl.training._source import read_source, unlike
 
@@ -115,7 +116,7 @@ def compatibility(
         return Compatibility("impossible", ("It shares no gene name with the training data.",))
     data = cell_data(source, v, prep, model.config)
     at = v.positions(source.windows)
-    weight = np.asarray(source.open.sum(0), dtype=np.float64).ravel()
+    weight = column_sums(source.open)
     windows_known = float(weight[at >= 0].sum() / max(weight.sum(), 1e-12))
     present = np.zeros(len(v.windows), dtype=bool)
     present[at[at >= 0]] = True
@@ -126,7 +127,7 @@ def compatibility(
     trained = np.isin(source.genes.astype(str), np.asarray(v.genes, dtype=str))
     n_new = len(unseen_distance(source, v)[0])
     n = len(source.genes)
-    own = np.asarray(source.counts.mean(0), dtype=np.float64).ravel()
+    own = column_sums(source.counts) / max(len(source.cells), 1)
     columns = [place[g] for g, there in zip(v.all_genes, shared, strict=True) if there]
     correlation = float("nan")
     if shared.sum() > 2 and np.ptp(own[columns]) > 0 and np.ptp(prep.gene_mean[shared]) > 0:

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
+from tilegrn._core.rows import Picked, blocks, held, put_aside, settled, stacked
 from tilegrn._core.tss_pairs import tss_sites
 from tilegrn.errors import InputError, MissingStepError, StaleError
 
@@ -21,12 +22,18 @@ if TYPE_CHECKING:
 
     from tilegrn._core.grid import Grid
     from tilegrn._core.intervals import DistanceRule
+    from tilegrn._core.rows import Rows
     from tilegrn._core.tss_pairs import Sites
     from tilegrn.model.prepare.preparation import Vocabulary
 
 __all__ = ["Source", "join_sources", "read_source", "require_alike", "unlike"]
 
 logger = logging.getLogger(__name__)
+
+MOST_CELLS = 20_000
+MOST_VALUES = 60_000_000
+"""Most cells, and open windows in them, that statistics are fitted to; sums over cells are made of all."""
+_LEAST_CELLS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +47,12 @@ class Source:
     is_tf
         Bool per gene.
     counts
-        Cells x genes, CSR float32.
+        Cells x genes, float32: CSR in memory or rows read when they are asked for, see :mod:`tilegrn._core.rows`. Maybe
+        the caller's own matrix: never to be changed.
     depth
         RNA counts per cell, float64.
     open
-        Cells x occupied windows, summed counts, CSR float32.
+        Cells x occupied windows, summed counts, in the same way.
     windows
         Genome-wide numbers of the windows that hold peaks, int64, increasing: which cells are there does not matter.
     distance
@@ -62,9 +70,9 @@ class Source:
     cells: NDArray[np.object_]
     genes: NDArray[np.object_]
     is_tf: NDArray[np.bool_]
-    counts: sparse.csr_matrix
+    counts: Rows
     depth: NDArray[np.float64]
-    open: sparse.csr_matrix
+    open: Rows
     windows: NDArray[np.int64]
     distance: sparse.csr_matrix
     binding: sparse.csr_matrix | None
@@ -79,19 +87,42 @@ class Source:
         h = hashlib.sha256()
         for names in (own.cells, own.genes):
             h.update("\n".join(map(str, names)).encode())
-        for mat in (own.counts, own.open):
-            for part in (mat.data, mat.indices, mat.indptr):
-                h.update(np.ascontiguousarray(part).tobytes())
+        for rows in (own.counts, own.open):
+            each = [hashlib.sha256() for _ in range(3)]  # so that it does not matter where a block of cells ends
+            for _, part in blocks(rows):
+                for one, values in zip(each, (part.data, part.indices, np.diff(part.indptr)), strict=True):
+                    one.update(np.ascontiguousarray(values, dtype="<f4" if values is part.data else "<i4"))
+            for one in each:
+                h.update(one.digest())
         h.update(own.windows.tobytes())
         return h.hexdigest()[:16]
+
+    def at_hand(self) -> Source:
+        """Return the sample with rows that can be read in any order: what lies in files is copied to a temporary one.
+
+        It takes 8 bytes a value and goes with the result.
+        """
+        counts, opened = (x if held(x) else put_aside(x) for x in (self.counts, self.open))
+        return replace(self, counts=counts, open=opened)
+
+    def some(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of some cells that statistics are fitted to: all, or as many drawn as memory is meant for.
+
+        At most :data:`MOST_CELLS` cells and about :data:`MOST_VALUES` open windows.
+        """
+        looked_at = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 256)).astype(np.int64))]
+        each = self.open[looked_at].nnz / max(len(looked_at), 1)
+        most = int(min(MOST_CELLS, max(MOST_VALUES / max(each, 1.0), _LEAST_CELLS)))
+        if len(rows) <= most:
+            return rows
+        logger.info("Statistics are fitted to %d of %d cells.", most, len(rows))
+        return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
 
     def ordered(self) -> Source:
         """Return the sample with cells and genes sorted by name, so that nothing drawn depends on their order."""
         rows, columns = check.by_name(self.cells), check.by_name(self.genes)
         if np.array_equal(rows, np.arange(len(rows))) and np.array_equal(columns, np.arange(len(columns))):
             return self
-        counts = self.counts[rows][:, columns].tocsr()
-        counts.sort_indices()
         place = np.full(len(columns) + 1, -1, dtype=np.int64)  # the last entry serves -1, a gene that is not there
         place[columns] = np.arange(len(columns))
         return replace(
@@ -99,9 +130,9 @@ class Source:
             cells=self.cells[rows],
             genes=self.genes[columns],
             is_tf=self.is_tf[columns],
-            counts=counts,
+            counts=settled(Picked(self.counts, rows, place=place[:-1])),
             depth=self.depth[rows],
-            open=self.open[rows],
+            open=settled(Picked(self.open, rows)),
             distance=self.distance[columns],
             binding=None if self.binding is None else self.binding[columns],
             sites=None if self.sites is None else (place[self.sites[0]], *self.sites[1:]),
@@ -129,8 +160,7 @@ def read_source(mdata: MuData, *, rna: str, atac: str, layer: str | None, for_tr
     r, _ = check.paired(mdata, rna, atac)
     check.unique_names(r.var_names, "gene names", "Make them unique, e.g. with mdata['rna'].var_names_make_unique().")
     grid = store.get_grid(mdata)
-    counts = check.counts(r, rna, layer, warn_empty=False)
-    opened = store.cell_windows(mdata, atac)
+    counts = settled(check.count_rows(r, rna, layer, look=False))
     reached = store.tss_distance(mdata, rna)
     if K.IS_TF not in r.var:
         if for_training:
@@ -152,9 +182,9 @@ def read_source(mdata: MuData, *, rna: str, atac: str, layer: str | None, for_tr
         r.obs_names.to_numpy(dtype=object),
         r.var_names.to_numpy(dtype=object),
         is_tf,
-        counts.astype(np.float32),
-        np.asarray(counts.sum(1), dtype=np.float64).ravel(),
-        _columns(opened, windows).astype(np.float32),
+        counts,
+        _row_sums(counts),
+        settled(store.window_rows(mdata, atac, windows)),
         windows,
         distance.astype(np.float32),
         binding,
@@ -162,6 +192,10 @@ def read_source(mdata: MuData, *, rna: str, atac: str, layer: str | None, for_tr
         store.distance_rule(mdata),
         tss_sites(mdata, rna),
     )
+
+
+def _row_sums(x: Rows) -> NDArray[np.float64]:
+    return np.concatenate([np.asarray(part.sum(1), dtype=np.float64).ravel() for _, part in blocks(x)])
 
 
 def _all_measured(mdata: MuData, windows: NDArray[np.int64], rna: str) -> None:
@@ -226,10 +260,12 @@ def join_sources(sources: list[Source]) -> Source:
     for s in sources:
         place = {g: i for i, g in enumerate(s.genes)}
         rows = np.array([place[g] for g in genes])
-        part = s.counts[:, rows]
+        shared_place = np.full(len(s.genes), -1, dtype=np.int64)
+        shared_place[rows] = np.arange(len(rows))
+        part = settled(Picked(s.counts, place=shared_place, width=len(rows)))
         counts.append(part)
-        depths.append(np.asarray(part.sum(1), dtype=np.float64).ravel())
-        opened.append(_widen(s.open, s.windows, windows))
+        depths.append(_row_sums(part))
+        opened.append(settled(Picked(s.open, place=np.searchsorted(windows, s.windows), width=len(windows))))
         distances.append(_widen(s.distance[rows], s.windows, windows))
         is_tf |= s.is_tf[rows]
         if s.binding is not None:
@@ -247,9 +283,9 @@ def join_sources(sources: list[Source]) -> Source:
         cells,
         genes,
         is_tf,
-        sparse.vstack(counts, format="csr"),
+        stacked(counts),
         np.concatenate(depths),
-        sparse.vstack(opened, format="csr"),
+        stacked(opened),
         windows,
         distance,
         binding,

@@ -12,6 +12,7 @@ import numpy as np
 
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
+from tilegrn._core.rows import blocks
 from tilegrn._core.splits import draw_split, drawn_record
 from tilegrn.errors import InputError, StaleError
 from tilegrn.tl.training._calibrate import calibrate
@@ -126,14 +127,14 @@ def train(
     labels = [_labels(m, rna, atac, split, seed) for m in many]
     source = join_sources(sources)
     order = check.by_name(source.cells)
-    source = source.ordered()
+    source = source.at_hand().ordered()
     label = np.concatenate([lab for lab, _ in labels])[order]
     fit_rows, val_rows = np.flatnonzero(label == K.TRAIN), np.flatnonzero(label == K.VAL)
     samples = _samples(many, atac=atac, rna=rna, sample=sample)[order]
     targets = _targets(many, source, exclude_chromosomes)
     cfg = config or default_config(
         n_cells=len(fit_rows),
-        n_open=float(np.median(np.diff(source.open.indptr)[fit_rows])) if len(fit_rows) else 0.0,
+        n_open=_typical_open(source, fit_rows),
         depth=float(np.median(source.depth[fit_rows])) if len(fit_rows) else 0.0,
     )
     if loss is not None:
@@ -146,6 +147,9 @@ def train(
     ranges = _ranges(many, source, fit_rows, layer=layer, rna=rna)
     vocabulary, preparation = fit_preparation(source, fit_rows, targets, cfg, ranges=ranges)
     data = cell_data(source, vocabulary, preparation, cfg, rows=fit_rows, with_counts=True)
+    if len(val_rows) > MOST_VAL:
+        _log().info("Epochs are judged on %d of %d validation cells.", MOST_VAL, len(val_rows))
+        val_rows = np.sort(np.random.default_rng(seed).choice(val_rows, MOST_VAL, replace=False))
     val = cell_data(source, vocabulary, preparation, cfg, rows=val_rows, with_counts=True) if len(val_rows) else None
     options = FitOptions(
         accelerator=accelerator,
@@ -175,6 +179,17 @@ def train(
             store.put_split(m, m.mod[rna].obs_names, lab, split, drawn_record(lab, seed))
         store.put_record(m, K.REC_TRAIN, _flat(record))
     return model
+
+
+MOST_VAL = 4000
+"""Most validation cells that choose among epochs."""
+
+
+def _typical_open(source: Source, rows: NDArray[np.int64]) -> float:
+    """Median number of open windows of the cells."""
+    if not len(rows):
+        return 0.0
+    return float(np.median(np.concatenate([np.diff(part.indptr) for _, part in blocks(source.open, rows)])))
 
 
 def _log() -> logging.Logger:
