@@ -227,7 +227,7 @@ def count_rows(
     where = f"'{name}'" + (f" layer '{layer}'" if layer else ".X")
     raw = _raw_matrix(adata, name, layer)
     held = isinstance(raw, np.ndarray) or sparse.issparse(raw) or raw is None
-    rows = as_csr(raw, where) if held else as_rows(raw)
+    rows: Any = as_csr(raw, where) if held else as_rows(raw)
 
     def checked(part: sparse.csr_matrix, at: NDArray[np.int64]) -> sparse.csr_matrix:
         _refuse_odd(adata, where, part, at, integer=integer)
@@ -247,14 +247,14 @@ def count_rows(
         empty += int((np.diff(clean.indptr) == 0).sum())
     if warn_empty:
         _warn_empty(empty, rows.shape[0], where)
-    if not sparse.issparse(rows):
+    if not isinstance(rows, sparse.csr_matrix):
         lazily.values = float(n_values)
         return lazily
-    if plain:
-        return rows
-    mat = rows.astype(np.float32)
-    mat.eliminate_zeros()
-    return mat
+    mat = rows if plain else rows.astype(np.float32)
+    if not plain:
+        mat.eliminate_zeros()
+    found: Rows = mat
+    return found
 
 
 def by_name(names: Any) -> NDArray[np.int64]:

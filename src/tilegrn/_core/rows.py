@@ -55,7 +55,7 @@ class Rows(Protocol):
         """Cells and features."""
 
     def __getitem__(self, rows: NDArray[np.int64]) -> sparse.csr_matrix:
-        """Some rows, in the order asked for."""
+        """Return some rows, in the order asked for."""
 
 
 def blocks(
@@ -71,7 +71,7 @@ def blocks(
 
 def in_memory(x: Rows, rows: NDArray[np.int64] | None = None) -> sparse.csr_matrix:
     """Return some rows, all by default, as one CSR matrix."""
-    if rows is None and sparse.issparse(x):
+    if rows is None and isinstance(x, sparse.csr_matrix):
         return x
     parts = [part for _, part in blocks(x, rows)]
     if not parts:
@@ -102,9 +102,10 @@ def stacked(parts: list[Rows]) -> Rows:
     """Put matrices of the same columns below one another."""
     if len(parts) == 1:
         return parts[0]
+    whole: Rows = _Stacked(parts)
     if all(sparse.issparse(part) for part in parts):
-        return sparse.vstack(parts, format="csr")
-    return _Stacked(parts)
+        whole = sparse.vstack(parts, format="csr")
+    return whole
 
 
 def values_stored(x: Any) -> float | None:
@@ -124,19 +125,17 @@ def _rows_in_block(x: Any) -> int:
 def as_rows(x: Any) -> Rows:
     """Give the rows of any matrix that AnnData holds; only a column-wise one is brought to memory."""
     group = getattr(x, "group", None)
-    if group is not None and hasattr(x, "format"):
-        if x.format != "csr":
-            return canonical_csr(x.to_memory())
-        return StoredRows(group["data"], group["indices"], np.asarray(group["indptr"][:], dtype=np.int64), x.shape)
-    if hasattr(x, "dask"):
-        return _DaskRows(x)
-    if sparse.issparse(x) or isinstance(x, (np.ndarray, list)):
-        return canonical_csr(x if sparse.issparse(x) else np.asarray(x))
-    if hasattr(x, "shape") and hasattr(x, "chunks"):
-        return _DenseRows(x)
-    if hasattr(x, "to_memory"):
-        x = x.to_memory()
-    return canonical_csr(x if sparse.issparse(x) else np.asarray(x))
+    out: Rows
+    if group is not None and getattr(x, "format", None) == "csr":
+        out = StoredRows(group["data"], group["indices"], np.asarray(group["indptr"][:], dtype=np.int64), x.shape)
+    elif hasattr(x, "dask"):
+        out = _DaskRows(x)
+    elif not hasattr(x, "to_memory") and hasattr(x, "chunks"):  # a dense matrix in HDF5 or zarr
+        out = _DenseRows(x)
+    else:
+        x = x.to_memory() if hasattr(x, "to_memory") else x
+        out = canonical_csr(x if sparse.issparse(x) else np.asarray(x))
+    return out
 
 
 class StoredRows:

@@ -65,7 +65,7 @@ def fit_minmax(counts: Any, cells: ArrayLike | None = None, *, top: float = TOP)
     rows = np.flatnonzero(rows) if rows.dtype == bool else rows
     occupied = np.arange(x.shape[1])
     if sparse.issparse(counts):
-        occupied = np.flatnonzero(np.bincount(x.indices, minlength=x.shape[1]))
+        occupied = np.flatnonzero(np.bincount(canonical_csr(counts).indices, minlength=x.shape[1]))
     place = np.full(x.shape[1], -1, dtype=np.int64)
     place[occupied] = np.arange(len(occupied))
     out = np.zeros(x.shape[1])
@@ -97,7 +97,8 @@ def _tops(x: Rows, rows: NDArray[np.int64], place: NDArray[np.int64], width: int
 
     def ordered(k: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the k-th smallest value of each column seen."""
-        return values[np.searchsorted(until, first + k, side="right")]
+        found: NDArray[np.float64] = values[np.searchsorted(until, first + k, side="right")]
+        return found
 
     at = top * (n[seen] - 1)
     low = np.floor(at).astype(np.int64)

@@ -95,6 +95,7 @@ class GRNModel:
         *,
         unseen: sparse.csr_matrix | None = None,
         batch_size: int = 128,
+        device: str | None = None,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32] | None]]:
         """Predict rates of genes at size factor 1, a batch of cells at a time, in fp32.
 
@@ -112,6 +113,7 @@ class GRNModel:
         ------
         Rows of the cells; networks x cells x genes of the vocabulary; networks x cells x unseen genes, or None.
         """
+        del device
         maker = BatchMaker(data, self.config)
         with _evaluating(self.networks), torch.no_grad():
             sides = [net.genes() for net in self.networks]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tilegrn._core import store
+from tilegrn._core.rows import column_sums
 from tilegrn._core.edges_table import as_edges
 from tilegrn._core.edges_table import edges as stored
 from tilegrn._core.peaks import parse_peaks
@@ -123,14 +124,13 @@ def locus(
 def _bars(ax: Axes, mdata: MuData, atac: str, chrom: str, low: float, high: float) -> None:
     """Mean accessibility of the windows in view, downwards."""
     grid = store.get_grid(mdata)
-    opened = store.cell_windows(mdata, atac)
     code = int(grid.chrom_codes([chrom])[0])
     size = grid.window_size
     first = int(grid.offsets[code]) + max(int(low // size), 0)
     last = min(int(grid.offsets[code]) + int(high // size) + 1, int(grid.offsets[code + 1]))
-    seen = np.flatnonzero((opened.indices >= first) & (opened.indices < last))
-    used, at = np.unique(opened.indices[seen], return_inverse=True)
-    mean = np.bincount(at, weights=opened.data[seen], minlength=len(used)) / opened.shape[0]
+    mean = column_sums(store.window_rows(mdata, atac, np.arange(first, last))) / mdata.mod[atac].n_obs
+    used = first + np.flatnonzero(mean)
+    mean = mean[mean > 0]
     if len(used):
         width = max(size, (high - low) / 400)  # a window must stay visible in a wide view
         ax.bar(grid.starts(used) + size / 2, -0.6 * mean / mean.max(), width=width, bottom=-0.05, color=GREY)

@@ -9,7 +9,6 @@ import numpy as np
 from scipy import sparse
 
 from tilegrn._core import check, store
-from tilegrn._core import keys as K
 from tilegrn._core.grid import Grid
 from tilegrn._core.peaks import match_chroms, parse_peaks
 from tilegrn._core.rows import SMALL, Picked, blocks, in_memory, values_stored

@@ -16,6 +16,7 @@ from tilegrn.tl.pairs._score_pairs import score_pairs
 from tilegrn.tl.pairs._weights import PairWeights
 from tilegrn.tl.training._compatibility import Compatibility, compatibility
 from tilegrn.tl.training._predict import predict
+from tilegrn.tl.training._predict_file import predict_file
 from tilegrn.tl.training._train import train
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "links",
     "potentials",
     "predict",
+    "predict_file",
     "regulons",
     "score_pairs",
     "scorecard",

@@ -187,7 +187,7 @@ def _read_last(_name: str, item: object) -> None:
         item[tuple(n - 1 for n in item.shape)]
 
 
-def read_h5mu(path: str | Path, *, safe: bool = True) -> MuData:
+def read_h5mu(path: str | Path, *, safe: bool = True, backed: bool = False) -> MuData:
     """Read an h5mu file, after looking through it.
 
     Parameters
@@ -198,10 +198,13 @@ def read_h5mu(path: str | Path, *, safe: bool = True) -> MuData:
         Walk through the file first and refuse links to other files, data kept outside the file, loops, and data sets
         that claim far more than the file can hold; check the indices of all sparse matrices afterwards. Costs
         milliseconds.
+    backed
+        Leave the counts (``X`` of each modality) in the file, opened for reading: the steps then read them a block of
+        cells at a time, and memory does not follow the number of cells. Everything else is in memory.
 
     Returns
     -------
-    The MuData, in memory.
+    The MuData, in memory, or backed by the file.
 
     Raises
     ------
@@ -215,7 +218,14 @@ def read_h5mu(path: str | Path, *, safe: bool = True) -> MuData:
         check_file(file)
     try:
         with no_pull():
-            mdata = mudata.read_h5mu(file) if _index_names_fit(file) else _read_parts(file)
+            if not _index_names_fit(file):
+                if backed:
+                    msg = f"'{file}' has index names that mudata cannot open in place; write it anew: "
+                    msg += "grn.io.write_h5mu(path, grn.io.read_h5mu(path))."
+                    raise InputError(msg)
+                mdata = _read_parts(file)
+            else:
+                mdata = mudata.read_h5mu(file, backed="r" if backed else None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as err:
         if isinstance(err, InputError):
             raise

@@ -176,7 +176,7 @@ def learn_unseen(network: Network, data: CellData, distance: sparse.csr_matrix, 
         msg = "The map is learned from training cells with their counts."
         raise ValueError(msg)
     data = data.take(_some(data.n_cells))
-    known = column_sums(data.counts)
+    known = np.zeros(0) if data.counts is None else column_sums(data.counts)
     weight = known**0.25 * (np.diff(distance.indptr) > 0)
     if not weight.any():
         return

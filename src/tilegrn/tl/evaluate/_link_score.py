@@ -12,6 +12,7 @@ import pandas as pd
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
 from tilegrn._core.chroms import pair_chroms
+from tilegrn._core.rows import column_sums
 from tilegrn._core.symbols import find_symbols, match_symbols, warn_ambiguous
 from tilegrn._stats.ranking import METRICS, rank_metrics
 from tilegrn.errors import InputError
@@ -216,9 +217,8 @@ def _baselines(
     )
     sites["pos"] = np.asarray(record["pos"], dtype=np.int64)
     by_gene = {key: rows["pos"].to_numpy() for key, rows in sites.groupby(["chrom", "gene"], sort=False)}
-    opened = store.cell_windows(mdata, atac)
-    used, place = np.unique(opened.indices, return_inverse=True)
-    mean = np.bincount(place, weights=opened.data, minlength=len(used)) / opened.shape[0]
+    used = np.unique(store.peak_windows(mdata, atac).indices).astype(np.int64)
+    mean = column_sums(store.window_rows(mdata, atac, used)) / mdata.mod[atac].n_obs
     offsets = grid.offsets
     near, both = np.zeros(len(pairs)), np.zeros(len(pairs))
     decay = float(record["decay"])

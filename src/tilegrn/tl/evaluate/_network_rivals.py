@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from tilegrn._core import check, store
+from tilegrn._core.rows import column_sums
 from tilegrn._core.tss_pairs import window_scores
 from tilegrn._stats.metrics import normalised_log1p, size_factors
 from tilegrn.errors import InputError
@@ -77,7 +78,7 @@ def baseline_network(
         return tree_importance(expression[rows], tfs, genes, seed=seed)
     binding = store.window_binding(mdata, rna, atac)[tfs].astype(np.float64)
     near = window_scores(mdata, rna)[genes]
-    opened = np.asarray(store.cell_windows(mdata, atac).mean(axis=0), dtype=np.float64).ravel()
+    opened = column_sums(store.window_rows(mdata, atac)) / adata.n_obs
     used = np.flatnonzero(opened)
     binding, near = sparse.csr_matrix(binding[:, used]), sparse.csr_matrix(near[:, used])
     if method == "distance":

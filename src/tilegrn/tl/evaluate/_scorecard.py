@@ -13,18 +13,22 @@ from scipy import sparse
 
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
+from tilegrn._core.rows import in_memory
 from tilegrn._stats import metrics as M
 from tilegrn.errors import InputError, MissingStepError
 from tilegrn.tl.evaluate import _baselines as B
 from tilegrn.tl.evaluate._baseline_data import make_inputs
+from tilegrn.tl.evaluate._judged import drawn_cells, predicted_values, values_in_cell
 from tilegrn.tl.evaluate._report import MODEL, HeldOut, Scorecard, in_words, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
 
+    from tilegrn._core.rows import Rows
     from tilegrn.tl.evaluate._baseline_data import BaselineInputs
 
     Index = NDArray[np.int64]
@@ -70,22 +74,6 @@ def _fit_baseline(name: str, inputs: BaselineInputs, seed: int, n_models: int) -
     kind, _, teacher = name.partition("_")
     fit = nets.fit_mlp if kind == "mlp" else nets.fit_deepset
     return fit(inputs, seed=seed, n_models=n_models, teacher=bool(teacher))
-
-
-def _dense(layer: Any, rows: Index, where: str) -> NDArray[np.float32]:
-    part = layer[rows]
-    if sparse.issparse(part):
-        part = part.toarray()
-    part = np.asarray(part, dtype=np.float32)
-    nan = np.isnan(part)
-    some = nan.any(axis=0) & ~nan.all(axis=0)
-    if some.any():
-        msg = (
-            f"{where} is NaN in some of the judged cells but not in all, for {int(some.sum())} genes. "
-            f"Run {store.CALLS[K.REC_PREDICT]} again for all cells."
-        )
-        raise InputError(msg)
-    return part
 
 
 def identical_cells(counts: sparse.csr_matrix, atac: sparse.csr_matrix, a: Index, b: Index) -> list[tuple[int, int]]:
@@ -168,7 +156,7 @@ def scorecard(
     atac: str = "atac",
     layer: str | None = None,
     atac_layer: str | None = None,
-    predicted: str = K.PREDICTED,
+    predicted: str | AnnData = K.PREDICTED,
     split: str = K.SPLIT,
     cells: str = K.TEST,
     baselines: Sequence[str] | None = None,
@@ -176,6 +164,7 @@ def scorecard(
     min_group_cells: int = 200,
     metacell_size: int = 50,
     n_models: int | None = None,
+    max_cells: int = 5000,
     n_bootstrap: int = 1000,
     resample: str = "cells",
     seed: int = 0,
@@ -195,7 +184,7 @@ def scorecard(
     layer, atac_layer
         Layers of the raw counts; X when None.
     predicted
-        Layer of the RNA with the expected log1p(counts / size factor).
+        Layer of the RNA with the expected log1p(counts / size factor), or what :func:`predict_file` wrote, opened.
     split
         Column of ``mdata.obs`` with ``train``, ``val``, ``test``.
     cells
@@ -216,6 +205,10 @@ def scorecard(
         Judged cells per metacell; these are grouped by their ATAC alone, so that RNA noise does not choose them.
     n_models
         Seeds averaged in the trained baselines; as many as the model has when None.
+    max_cells
+        Judged cells: of more, so many are drawn (the sentence and ``parameters["n_cells"]`` tell how many). Baselines
+        are fitted on at most four times as many training cells, and on fewer of everything where cells have very many
+        open peaks.
     n_bootstrap
         Resamplings behind the 95 % intervals of the model's lead; 0 for none.
     resample
@@ -256,31 +249,32 @@ def scorecard(
         )
         raise InputError(msg)
     adata, other = check.paired(mdata, rna, atac)
-    if predicted not in adata.layers:
-        msg = f"{rna}.layers['{predicted}'] is missing. Run {store.CALLS[K.REC_PREDICT]} first."
-        raise MissingStepError(msg)
+    values = predicted_values(adata, rna, predicted)
     if K.IS_TF not in adata.var:
         call = store.CALLS[K.REC_BINDING]
         msg = f"{rna}.var['{K.IS_TF}'] is missing. Run {call}, or grn.pp.mark_tfs(mdata, tfs), first."
         raise MissingStepError(msg)
     # By name, so that no draw depends on the order of cells and genes.
     by_cell, by_gene = check.by_name(adata.obs_names), check.by_name(adata.var_names)
-    names = adata.obs_names[by_cell]
-    labels = store.split_labels(mdata, names, split)
+    labels = store.split_labels(mdata, adata.obs_names[by_cell], split)
     if labels is None:
         msg = f"mdata.obs['{split}'] is missing. Run {store.CALLS[K.REC_SPLIT]} first."
         raise MissingStepError(msg)
+    _cells_of(labels, cells, split)
+    access_rows = check.count_rows(other, atac, atac_layer, integer=False, look=False)
+    some = drawn_cells(labels, cells, values_in_cell(access_rows), max_cells, seed)
+    by_cell, labels = by_cell[some], labels[some]
+    names = adata.obs_names[by_cell]
     judged = _cells_of(labels, cells, split)
-    counts = check.counts(adata, rna, layer, integer=False, warn_empty=False)[by_cell][:, by_gene]
-    access = check.counts(other, atac, atac_layer, integer=False, warn_empty=False)[by_cell]
-    access = access[:, check.by_name(other.var_names)]
+    counts = in_memory(check.count_rows(adata, rna, layer, integer=False, look=False), by_cell)[:, by_gene]
+    access = in_memory(access_rows, by_cell)[:, check.by_name(other.var_names)]
     has_rna = np.asarray(counts.sum(axis=1)).ravel() > 0
     if not has_rna[judged].all():
         n = int((~has_rna[judged]).sum())
         warnings.warn(f"{n} judged cells have no RNA counts and are left out.", UserWarning, stacklevel=2)
         judged = judged[has_rna[judged]]
     train, val = (np.flatnonzero((labels == part) & has_rna) for part in (K.TRAIN, K.VAL))
-    layer_values = _dense(adata.layers[predicted], by_cell[judged], f"{rna}.layers['{predicted}']")[:, by_gene]
+    layer_values = values.of(by_cell[judged])[:, by_gene]
     groups = _groups(mdata, groupby, rna, atac, names, judged, min_group_cells)
     n_positive = np.asarray((counts[judged] > 0).sum(axis=0)).ravel()
     genes = np.flatnonzero((n_positive >= _MIN_POSITIVE) & ~np.isnan(layer_values[0]))
@@ -294,11 +288,11 @@ def scorecard(
     predict_record = store.get_record(mdata, K.REC_PREDICT) if store.has_record(mdata, K.REC_PREDICT) else {}
     if n_models is None:
         n_models = int(fit_record.get("n_models", 1))
-    reference = predict_record.get("median_depth")
+    reference = predict_record.get("median_depth") if values.median_depth is None else values.median_depth
     windows = _window_access(mdata, atac)
     inputs = make_inputs(
         counts,
-        access if windows is None else windows[by_cell],
+        access if windows is None else in_memory(windows, by_cell),
         is_tf,
         (train, val, judged),
         reference_depth=None if reference is None else float(reference),
@@ -343,7 +337,7 @@ def scorecard(
         per_group=per_group,
         sentence=in_words(table, n_cells=len(judged), n_genes=n_plain, held_out=held_out),
         parameters={
-            "layer": predicted,
+            "layer": values.name,
             "cells": cells,
             "split": split,
             "groupby": groupby or "",
@@ -367,11 +361,11 @@ def scorecard(
     return card
 
 
-def _window_access(mdata: MuData, atac: str) -> sparse.csr_matrix | None:
-    """Cells x windows when they are there and fit the peaks; the peaks do as well."""
+def _window_access(mdata: MuData, atac: str) -> Rows | None:
+    """Cells x occupied windows when they are there and fit the peaks; the peaks do as well."""
     if not store.has_record(mdata, K.REC_GRID):
         return None
-    return store.cell_windows(mdata, atac)
+    return store.window_rows(mdata, atac, np.unique(store.peak_windows(mdata, atac).indices).astype(np.int64))
 
 
 def _gene_table(

@@ -11,9 +11,10 @@ import pandas as pd
 
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
+from tilegrn._core.rows import column_sums, in_memory
 from tilegrn.errors import InputError
 from tilegrn.tl.network._covariation import conditional_covariation
-from tilegrn.tl.network._direct_effects import fit_direct_effects
+from tilegrn.tl.network._direct_effects import fit_direct_effects, fitted_cells
 from tilegrn.tl.network._edge_tables import GroupEdges, GroupTriplets, edge_tables
 from tilegrn.tl.network._support import Support, combine, jaccard, ranks, support_of
 from tilegrn.tl.training._inputs import cell_data
@@ -166,7 +167,7 @@ def edges(
                 steps[i], each = complete(model, net, data, steps[i])
                 found.append(each)
             errors.append(max(f.error for f in found))
-            openness = np.asarray(everyone.windows[rows].mean(axis=0), dtype=np.float64).ravel()
+            openness = column_sums(everyone.windows, rows) / len(rows)
             here = direct * _presence(everyone, rows)[:, None]
             made = _group_edges(
                 model, found, support, here, openness, indirect=indirect or support is None, max_edges=max_edges
@@ -251,21 +252,26 @@ def _direct(model: GRNModel, source: Source, support: Support | None, data: Cell
     rows, columns = np.flatnonzero(tfs >= 0), np.flatnonzero(genes >= 0)
     if not (len(rows) and len(columns) and len(source.cells) > 1):
         return out
+    some = fitted_cells(data.n_cells)
+    counts = in_memory(source.counts, some)
     if support is None:
-        found = conditional_covariation(source.counts, tfs[rows], genes[columns], depth=source.depth)
+        depth = source.depth if some is None else source.depth[some]
+        found = conditional_covariation(counts, tfs[rows], genes[columns], depth=depth)
     else:
-        openness = np.asarray(data.windows.mean(axis=0), dtype=np.float64).ravel()
+        openness = column_sums(data.windows) / data.n_cells
         weight = support.tf_gene(openness)[np.ix_(rows, columns)]
         size = np.maximum(data.size_factor.astype(np.float64), 1e-3)
-        found = fit_direct_effects(source.counts, size, tfs[rows], genes[columns], weight).effect
+        found = fit_direct_effects(
+            counts, size if some is None else size[some], tfs[rows], genes[columns], weight
+        ).effect
     out[np.ix_(rows, columns)] = found
     return out
 
 
 def _presence(data: CellData, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Mean expression of each TF in a group over that in all cells, shrunk to 1 as by :data:`USUAL` average cells."""
-    every = np.asarray(data.tfs.mean(axis=0), dtype=np.float64).ravel()
-    group = np.asarray(data.tfs[rows].sum(axis=0), dtype=np.float64).ravel()
+    every = column_sums(data.tfs) / data.n_cells
+    group = column_sums(data.tfs, rows)
     more = (group + USUAL * every) / (len(rows) + USUAL)
     return np.divide(more, every, out=np.ones_like(every), where=every > 0).astype(np.float32)
 

@@ -14,10 +14,11 @@ from scipy import sparse
 
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
+from tilegrn._core.rows import Picked, blocks, column_sums, in_memory, settled
 from tilegrn._core.scaling import MinMax
 from tilegrn._core.symbols import match_symbols
 from tilegrn.errors import InputError
-from tilegrn.tl.network._direct_effects import fit_direct_effects
+from tilegrn.tl.network._direct_effects import fit_direct_effects, fitted_cells
 from tilegrn.tl.network._support import support_of
 from tilegrn.tl.training._inputs import cell_data
 from tilegrn.tl.training._source import read_source, require_alike
@@ -167,16 +168,21 @@ def _direct(
     if support is None:
         return None
     v = model.vocabulary
-    place = {g: i for i, g in enumerate(source.genes)}
-    tfs, genes = (np.array([place.get(n, -1) for n in names], dtype=np.int64) for names in (v.tfs, v.genes))
+    number = {g: i for i, g in enumerate(source.genes)}
+    tfs, genes = (np.array([number.get(n, -1) for n in names], dtype=np.int64) for names in (v.tfs, v.genes))
     if (tfs < 0).any() or (genes < 0).any() or data.n_cells < 2:
         logger.info("The sample lacks genes of the model or has one cell: no direct effects, the model alone.")
         return None
     size = np.maximum(data.size_factor.astype(np.float64), 1e-3)
-    openness = np.asarray(data.windows.mean(axis=0), dtype=np.float64).ravel()
-    effects = fit_direct_effects(source.counts, size, tfs, genes, support.tf_gene(openness))
+    openness = column_sums(data.windows) / data.n_cells
+    some = fitted_cells(data.n_cells)
+    of_some = size if some is None else size[some]
+    effects = fit_direct_effects(in_memory(source.counts, some), of_some, tfs, genes, support.tf_gene(openness))
     which = np.array(list(levels), dtype=np.int64)
-    measured = np.log1p(source.counts[:, tfs[which]].toarray().astype(np.float64) / size[:, None])
+    place = np.full(len(source.genes), -1, dtype=np.int64)
+    place[tfs[which]] = np.arange(len(which))
+    counts = in_memory(Picked(source.counts, place=place, width=len(which))).toarray().astype(np.float64)
+    measured = np.log1p(counts / size[:, None])
     new = np.log1p(np.array(list(levels.values())) / size[:, None])
     return lambda rows: effects.change(which, measured[rows], new[rows])
 
@@ -246,25 +252,29 @@ def _groups(mdata: MuData, groupby: str | None, n: int, rna: str, atac: str) -> 
 
 def _perturbed(data: CellData, levels: dict[int, float], closed: NDArray[np.int64], prep: Preparation) -> CellData:
     """Set TF columns to levels and take windows out; components follow, depths stay."""
-    tfs = sparse.csc_matrix(data.tfs)
-    if levels:
-        columns = [tfs[:, [j]] for j in range(tfs.shape[1])]
-        for j, count in levels.items():
-            one = sparse.csr_matrix(np.array([[np.float32(count)]]))
-            scaled = MinMax(prep.tf_max[[j]]).transform(one).toarray()[0, 0]
-            columns[j] = sparse.csc_matrix(np.full((data.n_cells, 1), min(max(float(scaled), 0.0), 1.0), np.float32))
-        tfs = sparse.hstack(columns)
-    tfs = sparse.csr_matrix(tfs, dtype=np.float32)
-    tfs.eliminate_zeros()
-    tfs.sort_indices()
+    known = np.array(list(levels), dtype=np.int64)
+    counts = np.array([list(levels.values())], dtype=np.float32)
+    level = MinMax(prep.tf_max[known]).transform(sparse.csr_matrix(counts)).toarray()[0]
+    kept_tfs = np.arange(data.tfs.shape[1])
+    kept_tfs[known] = -1
+    kept_windows = np.arange(data.windows.shape[1])
+    kept_windows[closed] = -1
+
+    def set_levels(part: sparse.csr_matrix) -> sparse.csr_matrix:
+        rows = np.repeat(np.arange(part.shape[0]), len(known))
+        put = (np.tile(level, part.shape[0]), (rows, np.tile(known, part.shape[0])))
+        out = sparse.csr_matrix(part + sparse.csr_matrix(put, shape=part.shape, dtype=np.float32))
+        out.eliminate_zeros()
+        out.sort_indices()
+        return out
+
+    tfs = settled(Picked(data.tfs, place=kept_tfs, then=set_levels)) if levels else data.tfs
     windows, components = data.windows, data.components
     if len(closed):
-        gone = np.zeros(windows.shape[1], dtype=bool)
-        gone[closed] = True
-        windows = windows.copy()
-        windows.data[gone[windows.indices]] = 0.0
-        windows.eliminate_zeros()
-        components = prep.components.transform(windows, data.part)
+        windows = settled(Picked(data.windows, place=kept_windows))
+        components = np.empty_like(data.components)
+        for at, part in blocks(windows):
+            components[at] = prep.components.transform(part, None if data.part is None else data.part[at])
     return dataclasses.replace(data, tfs=tfs, windows=windows, components=components)
 
 

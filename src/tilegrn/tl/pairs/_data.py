@@ -13,6 +13,7 @@ from scipy import sparse
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
 from tilegrn._core.peaks import match_chroms, parse_peaks
+from tilegrn._core.rows import blocks, in_memory
 from tilegrn._core.symbols import match_symbols
 from tilegrn._core.tss_pairs import tss_sites
 from tilegrn.errors import InputError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tilegrn._core.grid import Grid
+    from tilegrn._core.rows import Rows
     from tilegrn.tl.pairs._places import Floats, Ints
 
 __all__ = ["ALL", "PairData", "read_pair_data"]
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 ALL = "all"
 """Name of the one group where cells are not grouped."""
+MOST_CELLS = 20_000
+MOST_VALUES = 60_000_000
 _FEWEST = 10
 """Cells below which a group says nothing about where else an element is open."""
 
@@ -61,7 +65,8 @@ class PairData:
     fragments, counts
         Groups x peaks and groups x genes, sums over cells.
     peak_cells, gene_cells
-        Cells x peaks and cells x genes, CSR.
+        Cells x peaks and cells x genes of the cells that profiles are fitted to, CSR: all, or as many drawn as memory
+        is meant for (:data:`MOST_CELLS`, and about :data:`MOST_VALUES` open peaks).
     """
 
     grid: Grid
@@ -132,16 +137,17 @@ def read_pair_data(
     """
     r, a = check.paired(mdata, rna, atac)
     grid = store.get_grid(mdata)
-    gene_cells = check.counts(r, rna, layer, warn_empty=False)
+    gene_cells = check.count_rows(r, rna, layer, look=False)
     # The layer of fragments that the windows were summed from; the empty string is X.
     peak_layer = str(store.get_record(mdata, K.REC_GRID).get("layer", "")) or None
-    peak_cells = check.counts(a, atac, peak_layer, integer=False, warn_empty=False)
+    peak_cells = check.count_rows(a, atac, peak_layer, integer=False, look=False)
     labels: NDArray[Any] = np.full(r.n_obs, ALL, dtype=object)
     if groupby is not None:
         labels = np.asarray(check.cell_labels(mdata, groupby, rna, atac)).astype(object)
     groups, member = np.unique(labels.astype(str), return_inverse=True)
-    cells = np.arange(len(member))
-    indicator = sparse.csr_matrix((np.ones(len(member), dtype=np.float64), (member, cells)))
+    fragments, n_open = _group_sums(peak_cells, member, len(groups))
+    counts, _ = _group_sums(gene_cells, member, len(groups))
+    some = _fitted(r.obs_names, n_open)
     chrom, start, end = parse_peaks(list(a.var_names))
     sizes = dict(zip(grid.chroms, map(int, grid.lengths), strict=True))
     names = match_chroms(chrom, sizes, max_absent=None, assembly=grid.assembly)
@@ -158,11 +164,32 @@ def read_pair_data(
         sites=sites,
         groups=[str(g) for g in groups],
         n_cells=np.bincount(member).astype(np.int64),
-        fragments=np.asarray((indicator @ peak_cells).todense(), dtype=np.float64),
-        counts=np.asarray((indicator @ gene_cells).todense(), dtype=np.float64),
-        peak_cells=peak_cells,
-        gene_cells=gene_cells,
+        fragments=fragments,
+        counts=counts,
+        peak_cells=in_memory(peak_cells, some),
+        gene_cells=in_memory(gene_cells, some),
     )
+
+
+def _group_sums(x: Rows, member: NDArray[np.int64], n: int) -> tuple[Floats, int]:
+    """Add up cells of each group: groups x features, and the number of values seen."""
+    out, seen = np.zeros((n, x.shape[1])), 0
+    for at, part in blocks(x):
+        group, row = np.unique(member[at], return_inverse=True)
+        indicator = sparse.csr_matrix((np.ones(len(at)), (row, np.arange(len(at)))))
+        out[group] += (indicator @ part).toarray()
+        seen += part.nnz
+    return out, seen
+
+
+def _fitted(names: pd.Index, n_open: int) -> NDArray[np.int64] | None:
+    """Return cells that profiles are fitted to, drawn by name so that their order does not matter; None for all."""
+    n = len(names)
+    most = int(min(MOST_CELLS, max(MOST_VALUES * n / max(n_open, 1), _FEWEST)))
+    if n <= most:
+        return None
+    logger.info("Profiles of peaks and genes are fitted to %d of %d cells.", most, n)
+    return np.sort(check.by_name(names)[np.random.default_rng(0).choice(n, most, replace=False)])
 
 
 def _sites(mdata: MuData, rna: str, grid: Grid, tss: Any | None) -> tuple[list[str], Sites]:

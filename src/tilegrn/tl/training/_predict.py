@@ -14,11 +14,69 @@ from tilegrn.tl.training._inputs import cell_data, unseen_distance
 from tilegrn.tl.training._source import read_source, require_alike
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mudata import MuData
+    from numpy.typing import NDArray
 
     from tilegrn.model.grn_model import GRNModel
+    from tilegrn.tl.training._source import Source
 
-__all__ = ["predict"]
+__all__ = ["Predictions", "predict"]
+
+
+class Predictions:
+    """What a model says of the cells of a sample, made a block of cells at a time.
+
+    Attributes
+    ----------
+    data
+        The cells on the model's axes.
+    origin
+        ``"trained"``, ``"windows"`` or ``"none"`` per gene of the sample: where its predictions come from.
+    """
+
+    def __init__(self, model: GRNModel, source: Source, rows: NDArray[np.int64] | None = None) -> None:
+        require_alike(source, model.vocabulary)
+        self._model, self._genes = model, source.genes
+        self.data = cell_data(source, model.vocabulary, model.preparation, model.config, rows=rows)
+        names = model.vocabulary.genes
+        place = {g: i for i, g in enumerate(source.genes)}
+        self._known = np.array([i for i, g in enumerate(names) if g in place], dtype=np.int64)
+        self._columns = np.array([place[names[i]] for i in self._known], dtype=np.int64)
+        self._new_columns, self._distance = unseen_distance(source, model.vocabulary)
+        self.origin = np.full(len(source.genes), "none", dtype=object)
+        self.origin[self._new_columns] = "windows"
+        self.origin[self._columns] = "trained"
+
+    def blocks(
+        self, *, batch_size: int, device: str | None
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]]:
+        """Yield rows of ``data``, their predictions and the calibrated spread over networks, cells x genes."""
+        factor = np.float32(self._model.spread_factor or 1.0)
+        unseen = self._distance if len(self._new_columns) else None
+        rates = self._model.iter_rates(self.data, unseen=unseen, batch_size=batch_size, device=device)
+        for rows, trained, new in rates:
+            size = self.data.size_factor[rows]
+            values = np.full((len(rows), len(self._genes)), np.nan, dtype=np.float32)
+            spread = values.copy()
+            parts = [(self._columns, trained[:, :, self._known])]
+            parts += [] if new is None else [(self._new_columns, new)]
+            for columns, rate in parts:
+                each = np.stack([expected_log1p(r, size) for r in rate])
+                values[:, columns] = each.mean(0)
+                if len(each) > 1:
+                    spread[:, columns] = each.std(0) * factor
+            yield rows, values, spread
+
+    def warn_lost(self, *, stacklevel: int) -> None:
+        """Say how many genes cannot be predicted."""
+        lost = int((self.origin == "none").sum())
+        if lost:
+            names = [str(g) for g in self._genes[self.origin == "none"][:3]]
+            why = "not trained on, no known window in reach"
+            msg = f"{lost} of {len(self.origin)} genes cannot be predicted ({why}), e.g. {names}."
+            warnings.warn(msg, UserWarning, stacklevel=stacklevel)
 
 
 def predict(
@@ -30,6 +88,7 @@ def predict(
     layer: str | None = None,
     key_added: str = K.PREDICTED,
     batch_size: int = 128,
+    device: str | None = None,
     copy: bool = False,
 ) -> MuData | None:
     """Predict every gene in every cell from TF expression and open windows.
@@ -53,6 +112,8 @@ def predict(
         Layer to write.
     batch_size
         Cells at a time.
+    device
+        Where to compute, as torch names it (``"cuda"``, ``"cpu"``); the CPU by default.
     copy
         Return a changed copy and leave ``mdata`` as it is.
 
@@ -79,37 +140,17 @@ def predict(
     """
     out = check.start(mdata, rna, atac, copy=copy)
     source = read_source(out, rna=rna, atac=atac, layer=layer, for_training=False)
-    v = model.vocabulary
-    require_alike(source, v)
-    data = cell_data(source, v, model.preparation, model.config)
-    place = {g: i for i, g in enumerate(source.genes)}
-    known = np.array([i for i, g in enumerate(v.genes) if g in place], dtype=np.int64)
-    columns = np.array([place[v.genes[i]] for i in known], dtype=np.int64)
-    new_columns, distance = unseen_distance(source, v)
+    made = Predictions(model, source)
     factor = model.spread_factor
-    shape = (data.n_cells, len(source.genes))
+    shape = (len(source.cells), len(source.genes))
     layer_out = np.full(shape, np.nan, dtype=np.float32)
     sd = np.full(shape, np.nan, dtype=np.float32) if len(model.networks) > 1 else None
-    for rows, trained, new in model.iter_rates(
-        data, unseen=distance if len(new_columns) else None, batch_size=batch_size
-    ):
-        size = data.size_factor[rows]
-        parts = [(columns, trained[:, :, known])] + ([] if new is None else [(new_columns, new)])
-        for cols, rates in parts:
-            each = np.stack([expected_log1p(r, size) for r in rates])
-            at = np.ix_(rows, cols)
-            layer_out[at] = each.mean(0)
-            if sd is not None:
-                sd[at] = each.std(0) * np.float32(factor or 1.0)
-    origin = np.full(len(source.genes), "none", dtype=object)
-    origin[new_columns] = "windows"
-    origin[columns] = "trained"
-    lost = int((origin == "none").sum())
-    if lost:
-        names = [str(g) for g in source.genes[origin == "none"][:3]]
-        why = "not trained on, no known window in reach"
-        msg = f"{lost} of {len(origin)} genes cannot be predicted ({why}), e.g. {names}."
-        warnings.warn(msg, UserWarning, stacklevel=2)
+    for rows, values, spread in made.blocks(batch_size=batch_size, device=device):
+        layer_out[rows] = values
+        if sd is not None:
+            sd[rows] = spread
+    origin = made.origin
+    made.warn_lost(stacklevel=3)
     adata = out.mod[rna]
     store.set_elem(adata, "layers", key_added, layer_out)
     if sd is not None:
@@ -131,7 +172,7 @@ def predict(
             "spread_factor": float(factor or 1.0) if sd is not None else 1.0,
             "cells": source.cells,
             "median_depth": float(model.preparation.median_depth),
-            "size_factor": data.size_factor.astype(np.float32),
+            "size_factor": made.data.size_factor.astype(np.float32),
         },
     )
     return out if copy else None

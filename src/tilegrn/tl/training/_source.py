@@ -91,7 +91,8 @@ class Source:
             each = [hashlib.sha256() for _ in range(3)]  # so that it does not matter where a block of cells ends
             for _, part in blocks(rows):
                 for one, values in zip(each, (part.data, part.indices, np.diff(part.indptr)), strict=True):
-                    one.update(np.ascontiguousarray(values, dtype="<f4" if values is part.data else "<i4"))
+                    kind = "<f4" if values is part.data else "<i4"
+                    one.update(np.ascontiguousarray(values, dtype=kind).data)
             for one in each:
                 h.update(one.digest())
         h.update(own.windows.tobytes())

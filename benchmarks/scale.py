@@ -1,0 +1,154 @@
+"""Time and peak memory of every step on files of many cells, each step in a process of its own.
+
+    python benchmarks/atlas.py 10k.h5mu --cells 10000
+    python benchmarks/scale.py 10k.h5mu 100k.h5mu [--steps pp-memory pp train predict scorecard edges links knockout]
+
+The files are those of atlas.py. ``pp-memory`` reads the file to memory, all other steps leave the counts in it
+(``backed=True``). ``train`` is one epoch with all that comes before and after it; its model, kept in ``--work``, is
+what the steps after it read. ``predict`` writes predictions of all cells and genes to a file (float16), ``scorecard`` judges
+them; edges, links and knock-outs are of the ten cell types. Prints a markdown table, and how times grow from the first
+file to the last (exponent of the cells).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+STEPS = ("pp-memory", "pp", "train", "predict", "scorecard", "edges", "links", "knockout")
+
+
+def prepare(path: Path, *, backed: bool):
+    """Open a file and lay windows, distances, TFs and a split over it; with the seconds it took."""
+    import tilegrn as grn
+
+    mdata = grn.io.read_h5mu(path, backed=backed)
+    began = time.monotonic()
+    grn.pp.bin_peaks(mdata, "hg38")
+    grn.pp.tss_distance(mdata, "hg38")
+    tfs = [str(t) for t in mdata.uns["tfs"]]
+    # Any binding: each TF binds a twentieth of the peaks.
+    rng = np.random.default_rng(0)
+    import pandas as pd
+
+    peaks = mdata["atac"].var_names.to_numpy()
+    table = pd.concat(
+        [pd.DataFrame({"source_id": t, "peak_id": rng.choice(peaks, len(peaks) // 20, replace=False)}) for t in tfs]
+    ).assign(tf_motifs_in_peak=1)
+    grn.pp.add_binding(mdata, table)
+    grn.pp.split_cells(mdata, test=0.1, val=0.05, seed=0)
+    grn.pp.scale(mdata)
+    return mdata, time.monotonic() - began
+
+
+def one(step: str, path: Path, work: Path) -> dict[str, float]:
+    """Do one step; returns seconds, and what else is to be said."""
+    import anndata
+
+    import tilegrn as grn
+
+    mdata, seconds = prepare(path, backed=step != "pp-memory")
+    if step.startswith("pp"):
+        return {"seconds": seconds}
+    model, made = work / f"{path.stem}-model", work / f"{path.stem}-predicted.h5ad"
+    began = time.monotonic()
+    if step == "train":
+        found = grn.tl.train(mdata, max_epochs=1, progress=False)
+        seconds = time.monotonic() - began
+        found.save(model)
+        return {"seconds": seconds}
+    trained = grn.io.load_model(model)
+    began = time.monotonic()
+    if step == "predict":
+        grn.tl.predict_file(mdata, trained, made, dtype="float16", overwrite=True)
+    elif step == "scorecard":
+        card = grn.tl.scorecard(
+            mdata, predicted=anndata.read_h5ad(made, backed="r"), baselines=["mean", "lsi", "ridge"]
+        )
+        sys.stderr.write(card.sentence + "\n")
+    elif step == "edges":
+        grn.tl.edges(mdata, trained, groupby="cell_type", max_cells=200)
+    elif step == "links":
+        grn.tl.links(mdata, groupby="cell_type")
+    elif step == "knockout":
+        grn.tl.knockout(mdata, trained, str(mdata.uns["tfs"][0]), groupby="cell_type")
+    return {"seconds": time.monotonic() - began}
+
+
+def peak_gb() -> float:
+    """Largest resident memory of this process so far, GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def child(step: str, path: Path, work: Path) -> None:
+    """Do a step and print its figures as JSON; resident memory without pages of files is sampled beside the peak."""
+    most = [0.0]
+    done = threading.Event()
+
+    def status() -> list[str]:
+        return Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            held = {line.split(":")[0]: line.split()[1] for line in status() if line.startswith("Rss")}
+            most[0] = max(most[0], int(held["RssAnon"]) / 2**20)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    found = one(step, path, work)
+    done.set()
+    watcher.join()
+    sys.stdout.write(json.dumps({**found, "peak": peak_gb(), "anonymous": most[0]}) + "\n")
+
+
+def main() -> None:
+    """Run every step on every file in a process each, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--steps", nargs="+", default=list(STEPS), choices=STEPS)
+    parser.add_argument("--work", type=Path, default=Path("/tmp/tilegrn-scale"))
+    parser.add_argument("--child", choices=STEPS)
+    args = parser.parse_args()
+    warnings.filterwarnings("ignore", message="Cannot set|.*lightgbm")
+    if args.child:
+        child(args.child, args.files[0], args.work)
+        return
+    args.work.mkdir(exist_ok=True)
+    import h5py
+
+    print("| step | cells | input, GB | s | ms a cell | peak, GB |\n|---|---|---|---|---|---|", flush=True)
+    times: dict[str, list[tuple[int, float]]] = {}
+    for step in args.steps:
+        for path in args.files:
+            with h5py.File(path) as file:
+                cells = len(file["obs/_index"])
+            command = [sys.executable, __file__, str(path), "--child", step, "--work", str(args.work)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+            if done.returncode:
+                print(f"| {step} | {cells:,} | failed: {done.returncode} |", flush=True)
+                continue
+            found = json.loads(done.stdout.splitlines()[-1])
+            times.setdefault(step, []).append((cells, found["seconds"]))
+            size = path.stat().st_size / 2**30
+            each = 1000 * found["seconds"] / cells
+            print(
+                f"| {step} | {cells:,} | {size:.2f} | {found['seconds']:.1f} | {each:.2f} | {found['peak']:.2f} |",
+                flush=True,
+            )
+    for step, each in times.items():
+        if len(each) > 1 and each[-1][0] > each[0][0]:
+            (few, short), (many, long) = each[0], each[-1]
+            print(f"{step}: cells ** {np.log(long / short) / np.log(many / few):.2f}")
+
+
+if __name__ == "__main__":
+    main()
