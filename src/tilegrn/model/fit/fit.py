@@ -55,7 +55,7 @@ class _Epochs:
         self.module = module
 
     def __len__(self) -> int:
-        return self.maker.n_batches(self.module.trainer.world_size)
+        return self.maker.n_batches()
 
     def __iter__(self) -> Iterator[Batch]:
         trainer = self.module.trainer
