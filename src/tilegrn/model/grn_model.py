@@ -215,6 +215,8 @@ class GRNModel:
     def save(self, folder: str | Path) -> None:
         """Write the model to a folder: safetensors and JSON with a manifest; whole or not at all.
 
+        In a script that trains on several devices every process runs the whole script; the first one writes.
+
         Parameters
         ----------
         folder
@@ -225,6 +227,8 @@ class GRNModel:
         InputError
             If the folder holds something else.
         """
+        if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank():
+            return
         v = self.vocabulary
         text = {
             "config": self.config.to_dict(),

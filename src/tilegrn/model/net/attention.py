@@ -115,7 +115,7 @@ class WindowPool(nn.Module):
             Cells: seeds of their dropout.
         """
         value, gate = self.said(table).chunk(2, dim=1)
-        said = value * torch.sigmoid(gate)
+        said = (value * torch.sigmoid(gate)).to(there.dtype)  # sums of thousands, also where bfloat16 is trained
         total = F.embedding_bag(window, said, start, mode="sum", per_sample_weights=there)
         n = F.embedding_bag(window, said.new_ones(len(said), 1), start, mode="sum", per_sample_weights=there)
         pooled = total * (GAIN / (n + OFFSET))
