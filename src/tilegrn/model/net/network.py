@@ -125,5 +125,5 @@ class Network(nn.Module):
         side = self.genes() if genes is None else genes
         code = self.context(batch)
         with torch.autocast(device_type=code.device.type, enabled=False):  # bfloat16 would round log rates to 1 %
-            state = torch.addmm(side.offset, code.float(), side.loadings.T)
+            state = torch.addmm(side.offset, code.to(side.loadings.dtype), side.loadings.T)
         return state, None if self.cis is None or side.cis is None else self.cis(batch, side.cis)
