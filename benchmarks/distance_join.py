@@ -5,8 +5,8 @@
 Drawn once, saved, and read by a child process for each method: seconds are medians of its runs, memory is what its peak
 grew by over that before the first run. tilegrn assigns peaks to windows, finds all pairs of window and TSS within 1 Mb,
 their distances, and the nearest TSS of each gene; all others, and tilegrn once more, are given the windows ready-made
-and find pairs and distances alone. pyranges1 and bioframe need an interpreter that has them (``--peers``), for ours does
-not depend on them.
+and find pairs and distances alone. pyranges1 and bioframe need an interpreter that has them (``--peers``), for ours
+does not depend on them.
 """
 
 from __future__ import annotations
