@@ -23,25 +23,30 @@ from tilegrn.model.data.batches import BatchMaker  # noqa: E402
 from tilegrn.model.fit.training import Training  # noqa: E402
 
 SCRIPT = """
-import dataclasses, os, sys, warnings
+import os, sys, warnings
 from pathlib import Path
-from tests.tl._ready import TINY, ready
+from tests.tl._ready import ready
+from tests.tl.training.test_devices import configs
 import tilegrn as grn
 
 warnings.simplefilter("ignore")
 folder = Path(sys.argv[1])
-choices = {"batch_size": 17, "max_epochs": 5}  # 17 cells: shares of 9 and 8
-configs = {
-    "teacher": dataclasses.replace(TINY, **choices),
-    "regression": dataclasses.replace(TINY, teacher=None, patience=1, **choices),
-}
-for name, config in configs.items():
+for name, config in configs().items():
     model = grn.tl.train(
         ready(n_cells=200), config=config, n_models=2, progress=False, accelerator="cpu", devices=2, strategy="ddp"
     )
     model.save(folder / name)
     (folder / f"{name}-{os.environ.get('LOCAL_RANK', 0)}").touch()
 """
+
+
+def configs():
+    choices = {"batch_size": 17, "max_epochs": 5}  # 17 cells: shares of 9 and 8
+    return {
+        "teacher": dataclasses.replace(TINY, **choices),
+        "regression": dataclasses.replace(TINY, teacher=None, patience=1, **choices),
+        "parts off": dataclasses.replace(TINY, use_windows=False, **choices),
+    }
 
 
 def tensors(model):
@@ -65,11 +70,7 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    choices = {"batch_size": 17, "max_epochs": 5}
-    for name, config in {
-        "teacher": dataclasses.replace(TINY, **choices),
-        "regression": dataclasses.replace(TINY, teacher=None, patience=1, **choices),
-    }.items():
+    for name, config in configs().items():
         assert (tmp_path / f"{name}-0").exists()
         assert (tmp_path / f"{name}-1").exists()  # the second process came to its end too
         one = grn.tl.train(ready(n_cells=200), config=config, n_models=2, progress=False, accelerator="cpu")

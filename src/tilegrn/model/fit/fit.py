@@ -129,6 +129,6 @@ def fit_network(
             logger.warning("Training was interrupted; the best weights so far are kept.")
         if not module.done:
             module.finish()
-    network.eval()
+    network.eval().requires_grad_()
     network.to("cpu")
     return module.history, bool(trainer.interrupted)

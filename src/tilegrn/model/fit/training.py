@@ -95,6 +95,20 @@ class Training(pl.LightningModule):
         del dataloader_idx
         return batch.to(device)
 
+    def setup(self, stage: str) -> None:
+        """Leave out weights of parts that are switched off: processes would wait for gradients that never come."""
+        del stage
+        if self.trainer.world_size == 1:
+            return
+        batch = self.maker.evaluate(np.arange(min(2, self.maker.data.n_cells)))
+        batch = batch.to(next(self.network.parameters()).device)
+        if batch.counts is None:
+            return
+        weights = list(self.network.parameters())
+        found = torch.autograd.grad(self._loss(batch, batch.counts), weights, allow_unused=True)
+        for weight, gradient in zip(weights, found, strict=True):
+            weight.requires_grad_(gradient is not None)
+
     def on_fit_start(self) -> None:
         """Move what no module holds, and compare the processes."""
         if self.teacher is not None:
