@@ -55,6 +55,23 @@ def test_reduction_of_several_sites(multiple):
     np.testing.assert_allclose(score, [np.exp(-0.1), both, np.exp(-0.05)])
 
 
+rows = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.integers(0, 50)), max_size=40)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows, st.sampled_from(["nearest", "all"]))
+def test_reduction_is_that_of_brute_force_in_any_order(pairs, multiple):
+    gene, at, dist = (np.array([p[k] for p in pairs], dtype=np.int64) for k in range(3))
+    got = sum_or_nearest(gene, at, dist, decay=20.0, multiple=multiple)
+    want = []
+    for key in sorted({p[:2] for p in pairs}):
+        bp = [p[2] for p in pairs if p[:2] == key]
+        score = np.exp(-np.array(bp) / 20.0)
+        want.append((*key, min(bp), score.sum() if multiple == "all" else score.max()))
+    assert [tuple(map(int, row)) for row in zip(*got[:3], strict=True)] == [row[:3] for row in want]
+    np.testing.assert_allclose(got[3], [row[3] for row in want])
+
+
 @pytest.fixture
 def binned():
     mdata = small()

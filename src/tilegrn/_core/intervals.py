@@ -1,8 +1,8 @@
 """Pairs of intervals and sites within reach of each other: the join behind every distance.
 
 Arrays in, arrays out. A sorted search gives each site its run of candidate intervals, so that cost follows the number
-of pairs (a hand-written join because libraries were measured 2 to 10 times slower on 3 M pairs, and none gives all
-anchors).
+of pairs (a hand-written join because libraries were measured several times slower on 3 M pairs, see the page on
+performance, and none gives all anchors).
 """
 
 from __future__ import annotations
@@ -107,29 +107,22 @@ def distance_pairs(
     Positions of the intervals and of the sites, and the distances, int64; ordered by site, then by interval start.
     Chromosome codes below 0 match nothing.
     """
-    order = np.lexsort((start, chrom))
-    found: list[tuple[Ints, Ints, Ints]] = []
-    for code in np.unique(chrom[chrom >= 0]):
-        mine = order[np.searchsorted(chrom[order], code) : np.searchsorted(chrom[order], code, side="right")]
-        sites = np.flatnonzero(site_chrom == code)
-        if not len(sites):
-            continue
-        s, widest = start[mine], int((end[mine] - start[mine]).max())
-        low = np.searchsorted(s, site[sites] - max_distance - widest - 1)
-        high = np.searchsorted(s, site[sites] + max_distance + 1, side="right")
-        n = high - low
-        which = np.repeat(np.arange(len(sites)), n)
-        within = np.arange(int(n.sum())) - np.repeat(np.cumsum(n) - n, n) + low[which]
-        i, j = mine[within], sites[which]
-        d = distance(start[i], end[i], site[j], anchor)
-        keep = d <= max_distance
-        found.append((i[keep], j[keep], d[keep]))
-    if not found:
-        none = np.zeros(0, dtype=np.int64)
-        return none, none.copy(), none.copy()
-    i, j, d = (np.concatenate(parts).astype(np.int64) for parts in zip(*found, strict=True))
-    by_site = np.argsort(j, kind="stable")
-    return i[by_site], j[by_site], d[by_site]
+    from tilegrn._core.interval_loops import fill_pairs
+
+    order = np.flatnonzero(chrom >= 0)
+    order = order[np.lexsort((start[order], chrom[order]))]
+    chrom, start, end = chrom[order], start[order], end[order]
+    widest = int((end - start).max(initial=0))
+    low, high = np.zeros(len(site), np.int64), np.zeros(len(site), np.int64)
+    for code in np.unique(site_chrom[site_chrom >= 0]):
+        first, last = np.searchsorted(chrom, (code, code + 1))
+        mine = np.flatnonzero(site_chrom == code)
+        low[mine] = first + np.searchsorted(start[first:last], site[mine] - max_distance - widest - 1)
+        high[mine] = first + np.searchsorted(start[first:last], site[mine] + max_distance + 1, side="right")
+    interval, which, bp = (np.empty(int((high - low).sum()), np.int64) for _ in range(3))
+    code = ("edge", "center", "end").index(anchor)
+    n = fill_pairs(start, end, order, low, high, site, max_distance, code, interval, which, bp)
+    return interval[:n], which[:n], bp[:n]
 
 
 def sum_or_nearest(
@@ -141,11 +134,13 @@ def sum_or_nearest(
     -------
     Gene, interval, smallest distance, and score: exp(-d / decay) of the nearest TSS, or the sum over all.
     """
-    order = np.lexsort((dist, interval, gene))
-    gene, interval, dist = gene[order], interval[order], dist[order]
-    first = np.ones(len(gene), dtype=bool)
-    first[1:] = (np.diff(gene) != 0) | (np.diff(interval) != 0)
-    heads = np.flatnonzero(first)
-    score = np.exp(-dist / decay)
-    summed = multiple == "all" and len(heads) > 0
-    return gene[heads], interval[heads], dist[heads], np.add.reduceat(score, heads) if summed else score[heads]
+    from tilegrn._core.interval_loops import pair_order, reduce_pairs
+
+    order = pair_order(gene, interval, dist, int(gene.max(initial=-1)) + 1)
+    summed = multiple == "all"
+    score = np.exp(-dist / decay) if summed else np.zeros(0)
+    genes, intervals, nearest = (np.empty(len(order), np.int64) for _ in range(3))
+    total = np.empty(len(order) if summed else 0)
+    n = reduce_pairs(gene, interval, dist, score, order, genes, intervals, nearest, total)
+    genes, intervals, nearest = genes[:n], intervals[:n], nearest[:n]
+    return genes, intervals, nearest, total[:n] if summed else np.exp(-nearest / decay)

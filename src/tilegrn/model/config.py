@@ -74,10 +74,10 @@ class ModelConfig:
     feature_lengths
         Reaches in bp at which windows around a gene are pooled.
     loss
-    loss
         ``"poisson"``, ``"nb"`` or ``"mse"``.
     learning_rate, weight_decay, batch_size, max_epochs, gradient_clip, warmup
-        One-cycle AdamW: peak rate, decay of matrices, and the share of steps on the way up.
+        One-cycle AdamW: peak rate, decay of matrices, and the share of steps on the way up. ``batch_size`` cells make a
+        step whatever the number of devices, which share them.
     patience
         Epochs without a better validation loss after which to stop; by default a third of all, at least 8.
     average_from

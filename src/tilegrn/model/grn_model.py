@@ -95,7 +95,7 @@ class GRNModel:
         *,
         unseen: sparse.csr_matrix | None = None,
         batch_size: int = 128,
-        device: str | None = None,
+        device: torch.device | str | None = None,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32] | None]]:
         """Predict rates of genes at size factor 1, a batch of cells at a time, in fp32.
 
@@ -108,37 +108,52 @@ class GRNModel:
         unseen
             Genes x windows of the model, bp to the TSS plus one, of genes outside the vocabulary; they are predicted
             from the windows around them.
+        device
+            Where to calculate, as torch names it; None is the CPU. The networks go there once and come back at the end.
 
         Yields
         ------
         Rows of the cells; networks x cells x genes of the vocabulary; networks x cells x unseen genes, or None.
         """
-        del device
         maker = BatchMaker(data, self.config)
-        with _evaluating(self.networks), torch.no_grad():
-            sides = [net.genes() for net in self.networks]
-            masks = [(mask, genes, [side.take(genes) for side in sides]) for mask, genes in self._masks()]
-            new_sides = None if unseen is None else [self._unseen_side(net, unseen) for net in self.networks]
-        for rows in maker.slices(batch_size):
-            # Left before each yield: between batches the caller's gradients and the networks' modes are the caller's.
+        with _moved(self.networks, device) as at:
             with _evaluating(self.networks), torch.no_grad():
-                batch = maker.evaluate(rows)
-                known = self._rates(batch, sides)
-                for mask, genes, some in masks:
-                    known[:, :, genes.numpy()] = self._rates(batch.hide(mask), some)
-                new = None if new_sides is None else self._rates(batch, new_sides)
-            yield rows, known, new
+                sides = [net.genes() for net in self.networks]
+                masks = [
+                    (mask.to(at), genes.numpy(), [side.take(genes.to(at)) for side in sides])
+                    for mask, genes in self._masks()
+                ]
+                new_sides = None if unseen is None else [self._unseen_side(net, unseen) for net in self.networks]
+            for rows in maker.slices(batch_size):
+                # Left before each yield: between batches gradients and the networks' modes are the caller's.
+                with _evaluating(self.networks), torch.no_grad():
+                    batch = maker.evaluate(rows).to(at)
+                    known = self._rates(batch, sides)
+                    for mask, genes, some in masks:
+                        known[:, :, genes] = self._rates(batch.hide(mask), some)
+                    new = None if new_sides is None else self._rates(batch, new_sides)
+                yield rows, known, new
 
-    def batches(self, data: CellData, *, batch_size: int = 64) -> Iterator[Batch]:
+    def batches(
+        self, data: CellData, *, batch_size: int = 64, device: torch.device | str | None = None
+    ) -> Iterator[Batch]:
         """Yield batches of cells, for a forward pass of one's own: gradients, attributions, knock-outs.
 
         ``network(batch)`` of one of :attr:`networks` gives differentiable log rates, cells x genes, at size factor 1;
         :func:`tilegrn.model.net.gates.gated` makes a batch depend on gates of its TFs and windows, ``batch.hide(tfs)``
-        takes TFs out, ``network(batch, network.genes().take(genes))`` restricts the genes.
+        takes TFs out, ``network(batch, network.genes().take(genes))`` restricts the genes. On a ``device`` other than
+        the CPU the network has to be there too, see :meth:`on`.
         """
         maker = BatchMaker(data, self.config)
         for rows in maker.slices(batch_size):
-            yield maker.evaluate(rows)
+            batch = maker.evaluate(rows)
+            yield batch if device is None else batch.to(device)
+
+    @contextmanager
+    def on(self, device: torch.device | str | None) -> Iterator[torch.device]:
+        """Have the networks on a device, the CPU by default, and give them their own back at the end."""
+        with _moved(self.networks, device) as at:
+            yield at
 
     def cis_weights(
         self,
@@ -160,7 +175,7 @@ class GRNModel:
             msg = "The model was trained without the cis head (ModelConfig(use_cis=False)): there are no cis weights."
             raise InputError(msg)
         n_genes = len(self.vocabulary.genes)
-        with _evaluating(self.networks), torch.no_grad():
+        with _moved(self.networks, None), _evaluating(self.networks), torch.no_grad():
             weight = effect = torch.zeros(len(heads[0].column))
             for net in self.networks:
                 side = net.genes().cis
@@ -190,15 +205,16 @@ class GRNModel:
 
     @staticmethod
     def _each(net: Network, batch: Batch, side: GeneSide) -> NDArray[np.float32]:
-        return np.asarray(torch.exp(net(batch, side)).numpy(), dtype=np.float32)
+        return np.asarray(torch.exp(net(batch, side)).cpu().numpy(), dtype=np.float32)
 
     def _rates(self, batch: Batch, sides: list[GeneSide]) -> NDArray[np.float32]:
         return np.stack([self._each(net, batch, side) for net, side in zip(self.networks, sides, strict=True)])
 
     def _unseen_side(self, net: Network, unseen: sparse.csr_matrix) -> GeneSide:
         features = self.preparation.features(unseen, self.config.pooling_lengths)
-        pooled = pool_windows(unseen, net.window_states.numpy(), self.config.pooling_lengths)
-        return net.unseen_genes(torch.from_numpy(features), torch.from_numpy(pooled), pair_lists(unseen))
+        pooled = pool_windows(unseen, net.window_states.cpu().numpy(), self.config.pooling_lengths)
+        at = net.window_states.device
+        return net.unseen_genes(torch.from_numpy(features).to(at), torch.from_numpy(pooled).to(at), pair_lists(unseen))
 
     def _masks(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """List groups of TFs to hide, and the genes predicted while they are."""
@@ -217,6 +233,8 @@ class GRNModel:
     def save(self, folder: str | Path) -> None:
         """Write the model to a folder: safetensors and JSON with a manifest; whole or not at all.
 
+        In a script that trains on several devices every process runs the whole script; the first one writes.
+
         Parameters
         ----------
         folder
@@ -227,6 +245,8 @@ class GRNModel:
         InputError
             If the folder holds something else.
         """
+        if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank():
+            return
         v = self.vocabulary
         text = {
             "config": self.config.to_dict(),
@@ -248,9 +268,9 @@ class GRNModel:
         for i, net in enumerate(self.networks):
             for name, tensor in net.state_dict().items():
                 if name not in _SHARED:
-                    arrays[f"net{i}.{name}"] = tensor.numpy()
+                    arrays[f"net{i}.{name}"] = tensor.cpu().numpy()
                 elif i == 0:
-                    arrays[f"shared.{name}"] = tensor.numpy()
+                    arrays[f"shared.{name}"] = tensor.cpu().numpy()
         write_folder(folder, text, arrays)
 
     @classmethod
@@ -313,12 +333,26 @@ class GRNModel:
 
 @contextmanager
 def _evaluating(networks: list[Network]) -> Iterator[None]:
-    """Switch to evaluation on the CPU in fp32, and give each network its mode and device back."""
-    before = [(net.training, next(net.parameters()).device) for net in networks]
+    """Switch to evaluation, and give each network its mode back."""
+    before = [net.training for net in networks]
     for net in networks:
-        net.eval().to("cpu")
+        net.eval()
     try:
         yield
     finally:
-        for net, (mode, device) in zip(networks, before, strict=True):
-            net.train(mode).to(device)
+        for net, mode in zip(networks, before, strict=True):
+            net.train(mode)
+
+
+@contextmanager
+def _moved(networks: list[Network], device: torch.device | str | None) -> Iterator[torch.device]:
+    """Have networks on a device, the CPU by default, and give each its own back."""
+    at = torch.device("cpu" if device is None else device)
+    before = [next(net.parameters()).device for net in networks]
+    for net in networks:
+        net.to(at)
+    try:
+        yield at
+    finally:
+        for net, own in zip(networks, before, strict=True):
+            net.to(own)

@@ -42,7 +42,7 @@ def test_hidden_tfs_are_neither_token_nor_number():
 
 def test_training_drops_windows_of_the_state_and_none_of_the_cis_head():
     data, _, config, _, _ = made(n_cells=400, window_dropout=0.5)
-    batch = BatchMaker(data, config).train(np.arange(400), np.random.default_rng(0))
+    batch = BatchMaker(data, config).train(np.arange(400), 0, 0)
     assert 0.7 < len(batch.open_window) / data.windows.nnz < 0.8  # a share between 0 and a half of each cell
     for row in range(5):
         assert set(opened(batch, row)) <= set(data.windows[batch.cells[row].item()].indices)
@@ -50,14 +50,61 @@ def test_training_drops_windows_of_the_state_and_none_of_the_cis_head():
     np.testing.assert_array_equal(batch.own_value, data.windows.data)
 
 
-def test_an_epoch_visits_every_cell_once_and_ranks_share_it():
-    data, _, config, _, _ = made(n_cells=23, batch_size=4)
+def noisy(n_cells=23, **choices):
+    """Return a maker with every kind of noise."""
+    data, network, config, _, _ = made(n_cells=n_cells, batch_size=6, **choices)
+    data = replace(data, part=np.arange(n_cells))
+    donors = np.random.default_rng(1).integers(n_cells, size=(n_cells, 4))
+    return BatchMaker(data, config, donors), network
+
+
+def drawn_of(batch):
+    """What each cell of a training batch drew: hidden TFs, whose windows it reads, which of them, seed inside."""
+    return {
+        int(cell): (batch.hidden[i].tolist(), int(batch.part[i]), opened(batch, i).tolist(), int(batch.noise[i]))
+        for i, cell in enumerate(batch.cells)
+    }
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_the_shares_of_all_processes_are_the_batches_of_one(world):
+    maker, _ = noisy()
+    alone = list(maker.epoch(1, 2))
+    assert len(alone) == maker.n_batches() == 4
+    assert sorted(np.concatenate([b.cells for b in alone])) == list(range(23))
+    shares = [list(maker.epoch(1, 2, rank=r, world=world)) for r in range(world)]
+    for whole, *parts in zip(alone, *shares, strict=True):
+        assert torch.cat([p.cells for p in parts]).equal(whole.cells)
+        assert drawn_of(whole) == {k: v for p in parts for k, v in drawn_of(p).items()}
+        each = [len(p.cells) for p in parts]
+        assert max(each) - min(each) <= 1
+        assert [p.weight for p in parts] == pytest.approx([n * world / len(whole.cells) for n in each])
+    assert all(b.weight == 1 for b in alone)
+
+
+def test_noise_is_of_the_cell_the_epoch_and_the_seed():
+    maker, _ = noisy()
+    first = drawn_of(maker.train(np.array([3, 9, 4]), 0, 0))
+    assert drawn_of(maker.train(np.array([4, 3]), 0, 0)) == {k: first[k] for k in (4, 3)}
+    for other in (maker.train(np.array([3, 9, 4]), 0, 1), maker.train(np.array([3, 9, 4]), 1, 0)):
+        assert all(drawn_of(other)[k] != first[k] for k in (3, 9, 4))
+
+
+def test_tfs_are_hidden_in_the_share_asked_for():
+    data, _, config, _, _ = made(n_cells=400, n_tfs=20, tf_dropout=0.3)
     maker = BatchMaker(data, config)
-    cells = np.concatenate([b.cells.numpy() for b in maker.epoch(1, 2)])
-    assert sorted(cells) == list(range(23))
-    both = [[b.cells.numpy() for b in maker.epoch(1, 2, rank=r, world=2)] for r in (0, 1)]
-    assert len(both[0]) == len(both[1]) == maker.n_batches(2)
-    assert sorted(np.concatenate(both[0] + both[1])) == list(range(23))
+    share = maker.train(np.arange(400), 0, 0).hidden.float().mean(0)
+    assert ((share > 0.2) & (share < 0.4)).all()  # 400 draws a TF: .3 +- .1 are four standard errors
+    assert abs(share.mean() - 0.3) < 0.03
+
+
+def test_the_network_drops_the_same_units_of_a_cell_in_any_batch():
+    maker, network = noisy(dropout=0.5)
+    network.train()
+    whole, part = (network(maker.train(np.array(cells), 0, 5)) for cells in ([2, 7, 11, 5], [5, 7]))
+    torch.testing.assert_close(whole[[3, 1]], part)
+    again = network(maker.train(np.array([2, 7, 11, 5]), 0, 6))
+    assert not torch.allclose(whole, again)
 
 
 def test_the_order_depends_on_seed_and_epoch_alone():
@@ -92,7 +139,7 @@ def test_swapped_windows_come_from_a_donor_and_all_else_from_the_cell():
     data, _, config, _, _ = made(window_swap=1.0, window_dropout=0.0, tf_dropout=0.0)
     data = replace(data, part=np.arange(7))
     donor = np.array([3, 4, 5, 6, 0, 1, 2])
-    batch = BatchMaker(data, config, donor[:, None]).train(np.arange(7), np.random.default_rng(0))
+    batch = BatchMaker(data, config, donor[:, None]).train(np.arange(7), 0, 0)
     own = BatchMaker(data, config).evaluate(np.arange(7))
     for row, cell in enumerate(batch.cells.tolist()):
         other = donor[cell]
@@ -112,7 +159,7 @@ def test_windows_are_swapped_in_the_share_of_cells_asked_for_and_never_in_evalua
     data = replace(data, part=np.arange(600))
     donors = np.random.default_rng(1).integers(600, size=(600, 4))
     maker = BatchMaker(data, config, donors)
-    batch = maker.train(np.arange(600), np.random.default_rng(0))
+    batch = maker.train(np.arange(600), 0, 0)
     cell, read = batch.cells.numpy(), batch.part.numpy()
     swapped = cell != read
     assert 0.22 < swapped.mean() < 0.38

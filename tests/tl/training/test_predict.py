@@ -169,6 +169,26 @@ def test_between_batches_modes_and_gradients_are_the_callers(model):
     model.networks[0].eval()
 
 
+def test_networks_go_to_the_device_once_and_come_back(model, monkeypatch):
+    source = read_source(ready(), rna="rna", atac="atac", layer=None, for_training=False)
+    data = cell_data(source, model.vocabulary, model.preparation, model.config)
+    want = [rates for _, rates, _ in model.iter_rates(data, batch_size=40)]
+    went = []
+    plain = type(model.networks[0]).to
+    monkeypatch.setattr(type(model.networks[0]), "to", lambda net, at: went.append(str(at)) or plain(net, at))
+    got = list(model.iter_rates(data, batch_size=40, device="cpu"))
+    assert went == ["cpu", "cpu"]  # there and back, whatever the number of batches
+    assert len(got) == 3
+    for (_, rates, _), mine in zip(got, want, strict=True):
+        assert isinstance(rates, np.ndarray)
+        np.testing.assert_array_equal(rates, mine)
+    with model.on("cpu") as at:
+        for batch in model.batches(data, batch_size=40, device=at):
+            assert all(t.device.type == "cpu" for t in (batch.tf_dense, batch.own.window, batch.own_value))
+    with pytest.raises(RuntimeError, match="nowhere"):
+        next(model.iter_rates(data, device="nowhere"))
+
+
 @pytest.mark.filterwarnings("ignore:.*no window with a peak")
 def test_another_sample_with_other_peaks_and_genes():
     other = ready(seed=2)

@@ -5,9 +5,9 @@ import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
+from tests.tl._ready import TINY, simulated, sizes_of
 
 import tilegrn as grn
-from tests.tl._ready import TINY, simulated, sizes_of
 from tilegrn._core import rows as R
 from tilegrn._core import store
 from tilegrn._core.mudata import no_pull

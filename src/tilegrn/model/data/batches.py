@@ -15,6 +15,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from tilegrn.model.data.noise import CellNoise
 from tilegrn.model.data.sums import OpenWindows
 
 if TYPE_CHECKING:
@@ -113,6 +114,11 @@ class Batch:
         Rows of the cells in their :class:`CellData`.
     tf_present
         Cells x tokens: how much each TF is there, when it is not simply all there (see :mod:`tilegrn.model.net.gates`).
+    noise
+        Cells, int64: seed of each cell's dropout inside the network, in training; None: each call draws anew.
+    weight
+        Cells of the batch over those of an equal share of the global batch, of which it is one process's part: 1, but
+        for the odd cell.
     """
 
     cells: Tensor
@@ -133,6 +139,8 @@ class Batch:
     own_total: Tensor
     tf_present: Tensor | None = None
     part: Tensor | None = None
+    noise: Tensor | None = None
+    weight: float = 1.0
 
     def hide(self, tfs: Tensor) -> Batch:
         """Hide TFs (bool) from all cells."""
@@ -169,52 +177,58 @@ class BatchMaker:
         self.donors = donors if donors is not None and donors.shape[1] else None
         self.config = config
 
-    def n_batches(self, world: int = 1) -> int:
-        """Return the number of training batches of an epoch on each of ``world`` ranks."""
-        return max(1, round(self.data.n_cells / (self.config.batch_size * world)))
+    def n_batches(self) -> int:
+        """Return the number of training batches of an epoch: ``config.batch_size`` cells each, all devices together."""
+        return max(1, round(self.data.n_cells / self.config.batch_size))
 
     def slices(self, size: int = 128) -> list[NDArray[np.int64]]:
         """Return the rows of evaluation batches, in the order in which they lie."""
         n = self.data.n_cells
         return [np.arange(i, min(i + size, n)) for i in range(0, n, size)]
 
-    def epoch(self, seed: int, epoch: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """Yield the training batches of an epoch, each rank its share of every batch order."""
-        order = epoch_order(self.data.n_cells, seed, epoch)
-        for i, part in enumerate(np.array_split(order, self.n_batches(world) * world)):
-            if i % world == rank:
-                yield self.train(part, np.random.default_rng([seed, epoch, i]))
+    def least_batch(self) -> int:
+        """Return the number of cells of the smallest training batch, all devices together."""
+        return self.data.n_cells // self.n_batches()
 
-    def train(self, cells: NDArray[np.int64], rng: np.random.Generator) -> Batch:
-        """Make a batch with TFs and windows dropped at random."""
+    def epoch(self, seed: int, epoch: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Yield the training batches of an epoch: of every batch the part of one of ``world`` processes.
+
+        The batches do not depend on their number: the parts of all processes together are the batch of a single one,
+        cells and noise alike. Parts differ by one cell at most, and ``Batch.weight`` makes up for it.
+        """
+        order = epoch_order(self.data.n_cells, seed, epoch)
+        for whole in np.array_split(order, self.n_batches()):
+            part = np.array_split(whole, world)[rank]
+            yield replace(self.train(part, seed, epoch), weight=len(part) * world / len(whole))
+
+    def train(self, cells: NDArray[np.int64], seed: int, epoch: int) -> Batch:
+        """Make a batch with TFs and windows dropped at random, see :class:`tilegrn.model.data.noise.CellNoise`."""
         cfg = self.config
-        hidden = rng.random((len(cells), self.data.tfs.shape[1])) < cfg.tf_dropout
-        rate = rng.random(len(cells)) * cfg.window_dropout
+        noise = CellNoise(seed, epoch, cells)
         read = None
         if self.donors is not None:
-            other = self.donors[cells, rng.integers(0, self.donors.shape[1], len(cells))]
-            read = np.where(rng.random(len(cells)) < cfg.window_swap, other, cells)
-        return self._make(cells, hidden, rng, rate, read)
+            other = self.donors[cells, noise.donor(self.donors.shape[1])]
+            read = np.where(noise.swapped(cfg.window_swap), other, cells)
+        return self._make(cells, noise.hidden(self.data.tfs.shape[1], cfg.tf_dropout), noise, read)
 
     def evaluate(self, cells: NDArray[np.int64]) -> Batch:
         """Make a batch without noise: every open window."""
         mask = np.zeros((len(cells), self.data.tfs.shape[1]), dtype=bool)
-        return self._make(cells, mask, None, None)
+        return self._make(cells, mask, None)
 
     def _make(
         self,
         cells: NDArray[np.int64],
         hidden: NDArray[np.bool_],
-        rng: np.random.Generator | None,
-        drop: NDArray[np.float64] | None,
+        noise: CellNoise | None,
         read: NDArray[np.int64] | None = None,
     ) -> Batch:
         """Make a batch.
 
         Parameters
         ----------
-        rng, drop
-            Source of chance and share of windows dropped in each cell, in training.
+        noise
+            Draws of the cells, in training.
         read
             Cells whose windows the state of each cell reads; their own by default.
         """
@@ -230,8 +244,8 @@ class BatchMaker:
 
         row, token = _entries(data.windows[read])
         keep = np.full(len(row), cfg.use_windows)
-        if rng is not None and drop is not None:
-            keep &= rng.random(len(row)) >= drop[row]
+        if noise is not None:
+            keep &= noise.kept(row, token, cfg.window_dropout)
         used, place = np.unique(token[keep], return_inverse=True)
         n_open = np.bincount(row[keep], minlength=len(cells))
 
@@ -258,6 +272,7 @@ class BatchMaker:
             own_value=t(own.data.astype(np.float32)),
             own_total=t(data.opened[cells]),
             part=None if data.part is None else t(data.part[read]),
+            noise=None if noise is None else t(noise.units()),
         )
 
 

@@ -18,9 +18,10 @@ __all__ = ["quiet", "restored_signals"]
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence Lightning's banners and the warnings that do not concern a user of this package."""
-    source = logging.getLogger("lightning.pytorch")
-    level = source.level
-    source.setLevel(logging.WARNING)
+    sources = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [source.level for source in sources]
+    for source in sources:
+        source.setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
@@ -32,7 +33,8 @@ def quiet() -> Iterator[None]:
         try:
             yield
         finally:
-            source.setLevel(level)
+            for source, level in zip(sources, levels, strict=True):
+                source.setLevel(level)
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tilegrn.model.net.drop import CellDropout
+
 __all__ = ["LatentBlock", "TokenAttention", "WindowPool", "pool_tokens"]
 
 
@@ -46,9 +48,9 @@ class TokenAttention(nn.Module):
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
         self.feed = _FeedForward(width, dropout)
-        self.drop = nn.Dropout(dropout)
+        self.drop = CellDropout(dropout)
 
-    def forward(self, latents: Tensor, tokens: Tensor, present: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, tokens: Tensor, present: Tensor, noise: Tensor | None = None) -> Tensor:
         """Read tokens.
 
         Parameters
@@ -59,13 +61,15 @@ class TokenAttention(nn.Module):
             Cells x tokens x width.
         present
             Cells x tokens: how much each token is there.
+        noise
+            Cells: seeds of their dropout, see :class:`tilegrn.model.net.drop.CellDropout`.
         """
         cells, n, width = latents.shape
         query = self.query(self.norm(latents)).view(cells, n, self.n_heads, -1).transpose(1, 2)
         k, v = self.key_value(tokens).view(cells, tokens.shape[1], 2, self.n_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         read = pool_tokens(query, k, v, present)
-        latents = latents + self.drop(self.out(read.transpose(1, 2).reshape(cells, n, width)))
-        fed: Tensor = self.feed(latents)
+        latents = latents + self.drop(self.out(read.transpose(1, 2).reshape(cells, n, width)), noise)
+        fed: Tensor = self.feed(latents, noise)
         return latents + fed
 
 
@@ -84,9 +88,17 @@ class WindowPool(nn.Module):
         self.pick = nn.Linear(width, pooled)
         self.out = nn.Linear(pooled, width)
         self.feed = _FeedForward(width, dropout)
-        self.drop = nn.Dropout(dropout)
+        self.drop = CellDropout(dropout)
 
-    def forward(self, latents: Tensor, table: Tensor, window: Tensor, start: Tensor, there: Tensor) -> Tensor:
+    def forward(
+        self,
+        latents: Tensor,
+        table: Tensor,
+        window: Tensor,
+        start: Tensor,
+        there: Tensor,
+        noise: Tensor | None = None,
+    ) -> Tensor:
         """Read windows.
 
         Parameters
@@ -99,15 +111,17 @@ class WindowPool(nn.Module):
             Row of ``table``, and how much the window is there, of every open window, cell after cell.
         start
             Where each cell's open windows begin.
+        noise
+            Cells: seeds of their dropout.
         """
         value, gate = self.said(table).chunk(2, dim=1)
-        said = value * torch.sigmoid(gate)
+        said = (value * torch.sigmoid(gate)).to(there.dtype)  # sums of thousands, also where bfloat16 is trained
         total = F.embedding_bag(window, said, start, mode="sum", per_sample_weights=there)
         n = F.embedding_bag(window, said.new_ones(len(said), 1), start, mode="sum", per_sample_weights=there)
         pooled = total * (GAIN / (n + OFFSET))
         picked = torch.sigmoid(self.pick(self.norm(latents))) * pooled[:, None]
-        latents = latents + self.drop(self.out(picked))
-        fed: Tensor = self.feed(latents)
+        latents = latents + self.drop(self.out(picked), noise)
+        fed: Tensor = self.feed(latents, noise)
         return latents + fed
 
 
@@ -121,15 +135,15 @@ class LatentBlock(nn.Module):
         self.query_key_value = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.feed = _FeedForward(width, dropout)
-        self.drop = nn.Dropout(dropout)
+        self.drop = CellDropout(dropout)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Mix latents, cells x latents x width."""
+    def forward(self, latents: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Mix latents, cells x latents x width; ``noise`` are the seeds of the cells' dropout."""
         cells, n, width = latents.shape
         q, k, v = self.query_key_value(self.norm(latents)).view(cells, n, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         mixed = torch.softmax(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5, dim=-1) @ v
-        latents = latents + self.drop(self.out(mixed.transpose(1, 2).reshape(cells, n, width)))
-        fed: Tensor = self.feed(latents)
+        latents = latents + self.drop(self.out(mixed.transpose(1, 2).reshape(cells, n, width)), noise)
+        fed: Tensor = self.feed(latents, noise)
         return latents + fed
 
 
@@ -139,8 +153,8 @@ class _FeedForward(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.up = nn.Linear(width, 2 * width)
         self.down = nn.Linear(2 * width, width)
-        self.drop = nn.Dropout(dropout)
+        self.drop = CellDropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.drop(self.down(F.gelu(self.up(self.norm(x)))))
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        out: Tensor = self.drop(self.down(F.gelu(self.up(self.norm(x)))), noise)
         return out

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tilegrn.model.net.attention import LatentBlock, TokenAttention, WindowPool
+from tilegrn.model.net.drop import CellDropout, number_dropouts
 
 if TYPE_CHECKING:
     from tilegrn.model.config import ModelConfig
@@ -40,7 +41,7 @@ class CellContext(nn.Module):
         self.start = nn.Sequential(
             nn.Linear(n_tfs + n_components + 2, config.hidden),
             nn.GELU(),
-            nn.Dropout(config.dropout),
+            CellDropout(config.dropout),
             nn.Linear(config.hidden, config.n_latents * d),
         )
         self.latent = nn.Parameter(torch.randn(config.n_latents, d) * 0.5)
@@ -55,11 +56,16 @@ class CellContext(nn.Module):
         self.code = nn.Linear(config.n_latents * d, config.rank)
         nn.init.zeros_(self.line.weight)
         nn.init.zeros_(self.line.bias)
+        number_dropouts(self)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the code of each cell, cells x rank."""
         dense = torch.cat([batch.tf_dense * 3.0, batch.components, batch.depth], dim=1)
-        latents = self.start(dense).view(len(dense), self.config.n_latents, -1) + self.latent
+        noise = batch.noise
+        begun = dense
+        for layer in self.start:
+            begun = layer(begun, noise) if isinstance(layer, CellDropout) else layer(begun)
+        latents = begun.view(len(dense), self.config.n_latents, -1) + self.latent
         if self.config.use_tfs:
             token = batch.tf_token
             tokens = self.tf_norm(
@@ -68,12 +74,12 @@ class CellContext(nn.Module):
             present = (token < self.tf_there.shape[0] - 1).to(dense.dtype)
             if batch.tf_present is not None:
                 present = batch.tf_present
-            latents = self.read_tfs(latents, tokens, present)
+            latents = self.read_tfs(latents, tokens, present, noise)
         if self.config.use_windows:
             table = self.window_norm(self.window_table(batch.used))
-            latents = self.read_windows(latents, table, batch.open_window, batch.open_start, batch.open_there)
+            latents = self.read_windows(latents, table, batch.open_window, batch.open_start, batch.open_there, noise)
         for block in self.blocks:
-            latents = block(latents)
+            latents = block(latents, noise)
         code: Tensor = self.line(dense[:, batch.tf_dense.shape[1] :]) + self.code(self.norm(latents).flatten(1))
         return code
 

@@ -123,5 +123,7 @@ class Network(nn.Module):
     def parts(self, batch: Batch, genes: GeneSide | None = None) -> tuple[Tensor, Tensor | None]:
         """Return the log rates that the state of the cell tells, and what the cis head adds to them."""
         side = self.genes() if genes is None else genes
-        state = torch.addmm(side.offset, self.context(batch), side.loadings.T)
+        code = self.context(batch)
+        with torch.autocast(device_type=code.device.type, enabled=False):  # bfloat16 would round log rates to 1 %
+            state = torch.addmm(side.offset, code.to(side.loadings.dtype), side.loadings.T)
         return state, None if self.cis is None or side.cis is None else self.cis(batch, side.cis)
