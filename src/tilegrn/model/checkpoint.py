@@ -81,14 +81,17 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[n
     source = Path(folder).expanduser()
     listed = parsed_json(_file(source, _MANIFEST), source / _MANIFEST)
     number, sums = listed.get("format"), listed.get("sha256")
-    if not isinstance(number, int) or isinstance(number, bool) or not isinstance(sums, dict):
-        msg = f"'{source / _MANIFEST}' is damaged: it lacks the format's number or the sums. Copy or save it again."
+    if not isinstance(number, int) or isinstance(number, bool):
+        msg = f"'{source / _MANIFEST}' is damaged: it lacks the number of the format. Copy or save the model again."
         raise InputError(msg)
     if number > FORMAT:
         msg = f"'{source}' has model format {number}, newer than {FORMAT}; upgrade tilegrn to read it."
         raise InputError(msg)
     if number < FORMAT:
         msg = f"'{source}' was saved by an earlier tilegrn (model format {number}); train it again."
+        raise InputError(msg)
+    if not isinstance(sums, dict):
+        msg = f"'{source / _MANIFEST}' is damaged: it lacks the SHA-256 sums. Copy or save the model again."
         raise InputError(msg)
     held = {name: _file(source, name) for name in (_TEXT, _ARRAYS)}
     for name in held:
