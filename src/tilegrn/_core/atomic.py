@@ -88,7 +88,7 @@ def new_file(path: str | os.PathLike[str], *, need: int = 0) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         temporary.replace(target)
-        _sync(target.parent)
+    _sync_name(target)
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def new_folder(path: str | os.PathLike[str], *, need: int = 0) -> Iterator[Path]
             if target.is_dir():
                 temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             _exchange(temporary, target)
-            _sync(target.parent)
+            _sync_name(target)
 
 
 @contextmanager
@@ -358,6 +358,19 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _sync_name(target: Path) -> None:
+    """Bring a new name to disk. Should this fail, what it names is there and whole, so it is no error."""
+    try:
+        _sync(target.parent)
+    except OSError as error:
+        logger.warning(
+            "'%s' is written, but its folder could not be brought to disk (%s): after a loss of power in the next "
+            "seconds the older one may be back",
+            target,
+            error.strerror,
+        )
 
 
 def _is_running(pid: int) -> bool:

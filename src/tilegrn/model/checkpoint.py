@@ -35,7 +35,7 @@ def write_folder(folder: str | Path, text: dict[str, Any], arrays: dict[str, NDA
     InputError
         If the folder holds something other than a model.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     target = Path(folder).expanduser()
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / _MANIFEST).exists())):
@@ -46,8 +46,8 @@ def write_folder(folder: str | Path, text: dict[str, Any], arrays: dict[str, NDA
         msg = f"'{target}' holds more than a model ({', '.join(foreign[:3])}); move that away, or name another folder."
         raise InputError(msg)
     with new_folder(target, need=sum(a.nbytes for a in arrays.values()) + len(json.dumps(text))) as made:
-        save_file({k: v.copy(order="C") for k, v in arrays.items()}, made / _ARRAYS)
-        (made / _ARRAYS).chmod(0o644)  # safetensors makes files that nobody else may read
+        # Through Python, whose errors say what the system refused.
+        (made / _ARRAYS).write_bytes(save({k: v.copy(order="C") for k, v in arrays.items()}))
         (made / _TEXT).write_text(json.dumps({"format": FORMAT, **text}, indent=1), encoding="utf-8")
         sums = {name: sha256(made / name) for name in (_TEXT, _ARRAYS)}
         (made / _MANIFEST).write_text(json.dumps({"format": FORMAT, "sha256": sums}, indent=1), encoding="utf-8")
@@ -57,7 +57,7 @@ def write_folder(folder: str | Path, text: dict[str, Any], arrays: dict[str, NDA
 def _check_written(made: Path, text: dict[str, Any], arrays: dict[str, NDArray[np.generic]]) -> None:
     """Read what was written, before an older model gives way to it."""
     text_there, arrays_there = read_folder(made)
-    same = text_there == json.loads(json.dumps({"format": FORMAT, **text})) and arrays_there.keys() == arrays.keys()
+    same = json.dumps(text_there) == json.dumps({"format": FORMAT, **text}) and arrays_there.keys() == arrays.keys()
     if not same or any(
         a.dtype != arrays_there[k].dtype or a.tobytes() != arrays_there[k].tobytes() for k, a in arrays.items()
     ):
