@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-
-from benchmarks.reliability._formats import BED, FORMATS, GTF, MOTIF, bgzip, tenx, twobit
+from benchmarks.reliability._formats import BED, FORMATS, GTF, MOTIF, bgzip, twobit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +26,6 @@ def canary(path: Path) -> None:
     """Write the file that nobody may open."""
     with h5py.File(path, "w") as file:
         file["x"] = np.full((12, 8), CANARY)
-
-
 
 
 def _h5(base: str, change: Callable[[Any, Path], None]) -> Callable[[Path, Path], None]:
@@ -373,7 +370,10 @@ CRAFTED: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
     "gtf: gzip bomb of 9 GB": ("genes.gtf.gz", _sized(9 << 30)),
     "gtf: one line of 700 MB": ("genes.gtf.gz", _line),
     "gtf: positions of 10^18": ("genes.gtf", _bytes(GTF.replace("\t100\t", f"\t{10**18}\t"))),
-    "gtf: half a million open quotes": ("genes.gtf", _bytes(GTF + 'chr1\tx\tgene\t1\t2\t.\t+\t.\tgene_id "' + 'a"b ' * 50_000)),
+    "gtf: half a million open quotes": (
+        "genes.gtf",
+        _bytes(GTF + 'chr1\tx\tgene\t1\t2\t.\t+\t.\tgene_id "' + 'a"b ' * 50_000),
+    ),
     "bed: null bytes": ("tss.bed", _bytes(BED.replace("G3", "G\x003"))),
     "bed: positions in scientific notation": ("tss.bed", _bytes(BED.replace("\t300\t", "\t3e2\t"))),
     "bed: a binary file": ("tss.bed", _bytes(bytes(range(256)) * 40)),
@@ -391,7 +391,17 @@ CRAFTED: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
     "fasta: bgzip block that holds itself": ("genome.fa.gz", _bgzip_lie),
     "fasta: plain gzip bomb": ("genome.fa.gz", _sized(1 << 30)),
     "homer: gzip bomb": ("homer.tsv", _sized(9 << 30)),
-    "homer: 10^6 columns": ("homer.tsv", _bytes("PeakID (cmd=x -nmotifs)\t" + "\t".join(["m Distance From Peak(sequence,strand,conservation)"] * 10**5) + "\np\n")),
+    "homer: 10^6 columns": (
+        "homer.tsv",
+        _bytes(
+            "PeakID (cmd=x -nmotifs)\t"
+            + "\t".join(["m Distance From Peak(sequence,strand,conservation)"] * 10**5)
+            + "\np\n"
+        ),
+    ),
     "network: gzip bomb": ("network.csv", _sized(9 << 30)),
-    "bigwig: a header without a file": ("signal.bw", _bytes(struct.pack("<IHHQQQ", 0x888FFC26, 4, 60000, 2**60, 2**61, 2**62) + bytes(28))),
+    "bigwig: a header without a file": (
+        "signal.bw",
+        _bytes(struct.pack("<IHHQQQ", 0x888FFC26, 4, 60000, 2**60, 2**61, 2**62) + bytes(28)),
+    ),
 }

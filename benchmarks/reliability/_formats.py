@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 import pandas as pd
+from benchmarks.reliability._made import ARCHIVE, small
 from scipy import sparse
 
 import tilegrn as grn
-from benchmarks.reliability._made import ARCHIVE, small
 from tilegrn.io.h5mu._h5check import matrices
 from tilegrn.motifs.genome._fasta import open_sequences
 
@@ -85,7 +85,9 @@ def read_sequences(path: Path) -> int:
 
 
 def _fasta(path: Path) -> None:
-    lines = "".join(f">{c}\n" + "\n".join(BASES[i : i + 50] for i in range(0, len(BASES), 50)) + "\n" for c in ("chr1", "chr2"))
+    lines = "".join(
+        f">{c}\n" + "\n".join(BASES[i : i + 50] for i in range(0, len(BASES), 50)) + "\n" for c in ("chr1", "chr2")
+    )
     path.write_text(lines)
 
 

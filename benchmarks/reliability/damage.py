@@ -21,7 +21,7 @@ from tilegrn.model.checkpoint import read_folder
 
 
 def damage(model: Path, flips: int, cuts: int, seed: int = 0) -> dict[str, Counter[str]]:
-    """Damage each file of a model in proportion to its size, at least a tenth of the tries each; count what is caught."""
+    """Damage the files of a model by their size, each in a tenth of the tries at least; count what is caught."""
     rng = np.random.default_rng(seed)
     files = sorted(model.iterdir())
     sizes = np.array([f.stat().st_size for f in files], dtype=np.float64)

@@ -127,7 +127,9 @@ def case(name: str, what: str, n: int, folder: Path) -> str:
             said = f"other error: {type(error).__name__}".encode()
         os.write(writing, said)
         gc.collect()
-        ctypes.CDLL(None).exit(0)  # as a script ends, so that HDF5 closes what it still holds, but for Python's clean-up
+        ctypes.CDLL(None).exit(
+            0
+        )  # as a script ends, so that HDF5 closes what it still holds, but for Python's clean-up
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         said = pipe.read().decode()
@@ -189,7 +191,9 @@ def main() -> None:
             found = run(name, what, counts)
             bad = {k: v for k, v in found.items() if k not in ("named error", "written")}
             rows.append([name, what, len(counts), found["named error"], found["written"], bad or 0])
-    print(table(("file", "fault", "cases", "named error, old file whole", "written all the same", "anything else"), rows))
+    print(
+        table(("file", "fault", "cases", "named error, old file whole", "written all the same", "anything else"), rows)
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Read crafted and mutated files of every format: no crash, no endless read, no other file opened, each refusal named.
+"""Read crafted and mutated files of every format: no crash, no endless read, no other file opened, refusals named.
 
-Each file is read in a child with a time limit of 10 s and an address space of 1 GiB beyond what the loaded packages map
-themselves. A canary file lies beside: that nothing opens it is seen by an audit hook, by its time of access (which HDF5's
-own opening changes, too) and by its numbers, which must not appear in what was read.
+Each file is read in a child with a time limit of 10 s and an address space of 1 GiB beyond what the loaded packages
+map themselves. A canary file lies beside: that nothing opens it is seen by an audit hook, by its time of access (which
+HDF5's own reading changes, too) and by its numbers, which must not appear in what was read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Kill a writer at any moment of writing: afterwards the old file is there unchanged, or the new one whole.
 
-Each kill meets a process of its own, forked so that packages are loaded once. Kills are spread evenly over the time that
-one write takes, measured first, and a little beyond.
+Each kill meets a process of its own, forked so that packages are loaded once. Kills are spread evenly over the time
+that one write takes there, measured first, and half of it again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -23,17 +24,27 @@ from benchmarks.reliability._made import small, table
 
 from tilegrn.io import read_h5mu, write_h5mu, write_zarr
 
+if TYPE_CHECKING:
+    from mudata import MuData
+
 KINDS = ("h5mu", "zarr")
 
 
-def _writer(path: Path, mdata: object, started: int) -> None:
-    """Be the child: say that the writing starts, write, leave without any clean-up of the parent's."""
-    os.write(started, b"x")
-    try:
-        (write_zarr if path.suffix == ".zarr" else write_h5mu)(path, mdata)  # type: ignore[arg-type]
-    except KeyboardInterrupt:
-        os._exit(130)
-    os._exit(0)
+def _started(path: Path, mdata: MuData) -> int:
+    """Fork a writer; return its number once it starts to write."""
+    reading, started = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(started, b"x")
+        try:
+            (write_zarr if path.suffix == ".zarr" else write_h5mu)(path, mdata)
+        except KeyboardInterrupt:
+            os._exit(130)
+        os._exit(0)
+    os.close(started)
+    os.read(reading, 1)
+    os.close(reading)
+    return pid
 
 
 def _sum(path: Path) -> str:
@@ -58,22 +69,17 @@ def kill(kind: str, n_kills: int, number: int, folder: Path) -> Counter[str]:
     write = write_zarr if kind == "zarr" else write_h5mu
     sizes = {n: small(n_cells=n) for n in (30, 60)}
     write(path, sizes[30])
-    begun = time.perf_counter()
-    write(path, sizes[60])
-    duration = time.perf_counter() - begun
+    times = []
+    for n in (60, 30, 60):
+        begun = time.perf_counter()
+        os.waitpid(_started(path, sizes[n]), 0)
+        times.append(time.perf_counter() - begun)
     found: Counter[str] = Counter()
     for i in range(n_kills):
         before, n_before = _sum(path), _n_cells(path)
         new = 60 if n_before == 30 else 30
-        reading, started = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(reading)
-            _writer(path, sizes[new], started)
-        os.close(started)
-        os.read(reading, 1)
-        os.close(reading)
-        time.sleep(duration * 1.3 * (i + 0.5) / n_kills)
+        pid = _started(path, sizes[new])
+        time.sleep(sorted(times)[1] * 1.5 * (i + 0.5) / n_kills)
         os.kill(pid, number)
         os.waitpid(pid, 0)
         found["left a temporary"] += any(p.name.startswith(".") for p in folder.iterdir())

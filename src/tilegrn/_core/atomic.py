@@ -346,7 +346,11 @@ def _exchange(temporary: Path, target: Path) -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        for _ in range(20):  # threads of a failed writer may still be adding files
+            shutil.rmtree(path, ignore_errors=True)
+            if not path.exists():
+                break
+            time.sleep(0.02)
     else:
         with contextlib.suppress(FileNotFoundError, PermissionError):
             path.unlink()

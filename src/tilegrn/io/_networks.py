@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tilegrn._core.atomic import new_text
+from tilegrn._core.text import existing_file, read_text
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
@@ -237,21 +239,13 @@ def _sign(values: pd.Series) -> pd.Series:
 
 
 def _frame(path: Path, *, header: int | None, nrows: int | None = None) -> pd.DataFrame:
-    """Read a table of any of the usual separators; the name tells whether it is gzipped."""
-    import gzip
-
-    if not path.is_file():
-        msg = f"There is no file '{path}'."
-        raise InputError(msg)
-    with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-    opener = gzip.open if packed else open
-    with opener(path, "rt", encoding="utf-8-sig") as text:
-        line = text.readline()
-        separator = "\t" if "\t" in line else ","
-        text.seek(0)
-        try:
-            return pd.read_csv(text, sep=separator, header=header, nrows=nrows, comment="#", skip_blank_lines=True)
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            msg = f"'{path}' cannot be read as a table: {error}"
-            raise InputError(msg) from error
+    """Read a table of any of the usual separators, gzipped or not."""
+    text = read_text(existing_file(path, "The table"))
+    separator = "\t" if "\t" in text.partition("\n")[0] else ","
+    try:
+        return pd.read_csv(
+            io.StringIO(text), sep=separator, header=header, nrows=nrows, comment="#", skip_blank_lines=True
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OverflowError) as error:
+        msg = f"'{path}' cannot be read as a table: {error}"
+        raise InputError(msg) from error

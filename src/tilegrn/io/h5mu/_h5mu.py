@@ -12,7 +12,7 @@ from tilegrn._core.mudata import assembled, copied, fitting_name, no_pull
 from tilegrn._core.text import existing_file
 from tilegrn.errors import InputError
 from tilegrn.io.h5mu._guarded import guarded
-from tilegrn.io.h5mu._h5check import check_file, check_sparse_indices
+from tilegrn.io.h5mu._h5check import check_file, check_names, check_sparse_indices
 from tilegrn.io.h5mu._writable import writable
 
 if TYPE_CHECKING:
@@ -190,8 +190,8 @@ def read_h5mu(path: str | Path, *, safe: bool = True) -> MuData:
         The file.
     safe
         Walk through the file first and refuse links to other files, data kept outside the file, loops, and data sets
-        that claim far more than the file can hold; check the indices of all sparse matrices afterwards. Costs
-        milliseconds.
+        that claim far more than the file can hold; check the indices of all sparse matrices and the names afterwards.
+        Costs milliseconds.
 
     Returns
     -------
@@ -210,13 +210,17 @@ def read_h5mu(path: str | Path, *, safe: bool = True) -> MuData:
     try:
         with no_pull():
             mdata = mudata.read_h5mu(file) if _index_names_fit(file) else _read_parts(file)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as err:
-        if isinstance(err, InputError):
-            raise
+    except InputError:
+        raise
+    except MemoryError as err:
+        msg = f"'{file}' is too large for the memory that is left. Take a subset of it, or use a larger machine."
+        raise InputError(msg) from err
+    except Exception as err:  # of HDF5, anndata, mudata or pandas
         msg = f"'{file}' cannot be read as a MuData: {err}"
         raise InputError(msg) from err
     if safe:
         check_sparse_indices(mdata, file)
+        check_names(mdata, file)
     return mdata
 
 
