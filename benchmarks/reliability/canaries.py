@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import gzip
+import io
 import json
 import os
 import pickle
@@ -109,6 +111,15 @@ def _torch(path: Path) -> None:
     torch.save(Trap(), path)
 
 
+def _torch_folder(folder: Path) -> None:
+    _torch(folder / "m.pt")
+    grn.io.load_model(folder / "m.pt")
+
+
+def _yaml_text(path: Path) -> None:
+    (path / "model.json").write_text(YAML)
+
+
 def _as_torch_arrays(path: Path) -> None:
     _torch(path / "arrays.safetensors")
 
@@ -191,7 +202,7 @@ def _result(folder: Path) -> None:
     from tilegrn.cli import main
 
     (folder / "run.json").write_text(json.dumps({"versions": {"tilegrn": EVIL}, "command": [f"$({TOUCH})", YAML]}))
-    with contextlib.redirect_stdout(None):
+    with contextlib.redirect_stdout(io.StringIO()):
         main(["info", str(folder)])
 
 
@@ -213,7 +224,7 @@ def canaries() -> dict[str, Callable[[Path], None]]:
     return {
         "a pickle, to every reader": _any_reader(raw),
         "a pickle of protocol 0, to every reader": _any_reader(frame),
-        "a pickle behind a gzip header": _any_reader(__import__("gzip").compress(raw)),
+        "a pickle behind a gzip header": _any_reader(gzip.compress(raw)),
         "an npy file of objects": _any_reader(_npy(raw)),
         "YAML with a constructor, to every reader": _any_reader(YAML),
         "a shell script, to every reader": _any_reader(f"#!/bin/sh\n{TOUCH}\n"),
@@ -228,14 +239,12 @@ def canaries() -> dict[str, Callable[[Path], None]]:
         "h5mu: code as a record": _cells(lambda file: file["uns/tilegrn"].create_dataset("train", data=EVIL)),
         "h5mu: code as an encoding": _cells(lambda file: file["uns"].attrs.update({"encoding-type": EVIL})),
         "model: a torch file for its arrays": _model(_as_torch_arrays),
-        "model: a torch file for the folder": lambda folder: (
-            (_torch(folder / "m.pt"), grn.io.load_model(folder / "m.pt")) and None
-        ),
+        "model: a torch file for the folder": _torch_folder,
         "model: pickles and modules beside it": _model(_modules),
         "model: jsonpickle in its configuration": _model(
             _with_config([{"py/function": "os.system"}, {"py/tuple": [TOUCH]}])
         ),
-        "model: YAML for its text": _model(lambda path: (path / "model.json").write_text(YAML) and None),
+        "model: YAML for its text": _model(_yaml_text),
         "HOMER: $(cmd) in the genome's path": _homer(genome=f"$({TOUCH}).fa"),
         "HOMER: back-ticks in the genome's path": _homer(genome=f"`{TOUCH}`.fa"),
         "HOMER: cmd| for the genome's path": _homer(genome=f"{TOUCH}|"),

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from tilegrn._core import keys as K
 from tilegrn.errors import InputError
+from tilegrn.io.h5mu._h5heaps import check_heaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +71,7 @@ def walk(file: Any, path: Path) -> None:
         External or soft links, external or virtual storage, groups in two places, data sets that claim far more than
         the file can hold, sparse matrices whose parts do not fit each other.
     """
+    check_heaps(path)
     try:
         total = _walk(file, path, 0, set())
     except InputError:
