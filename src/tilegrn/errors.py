@@ -6,7 +6,7 @@ keeps working.
 
 from __future__ import annotations
 
-__all__ = ["InputError", "MissingStepError", "StaleError", "TileGRNError", "ToolError"]
+__all__ = ["InputError", "MissingStepError", "StaleError", "TileGRNError", "ToolError", "WriteError"]
 
 
 class TileGRNError(Exception):
@@ -31,3 +31,11 @@ class StaleError(TileGRNError, ValueError):
 
 class ToolError(TileGRNError, RuntimeError):
     """An outside program is missing, failed, or returned something other than asked."""
+
+
+class WriteError(TileGRNError, OSError):
+    """The system refused to write (disk full, quota, a failing disk): what was there before is as it was."""
+
+    def __init__(self, message: str, number: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = number

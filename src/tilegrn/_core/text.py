@@ -18,6 +18,9 @@ MAX_BYTES = 8 * 2**30
 """Uncompressed size beyond which a file is no annotation; a gzip bomb stops here."""
 
 _CHUNK = 1 << 20
+_BOMB_BYTES = 1 << 27
+_BOMB_RATIO = 300
+"""Annotation shrinks some 30-fold, tables that are nearly all zeros 100-fold; gzip's limit is 1032."""
 _SKIP = re.compile(r"#|track(\s|$)|browser(\s|$)")
 
 
@@ -43,10 +46,12 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
     Raises
     ------
     InputError
-        If the file is no text, its gzip stream is damaged, or it unpacks to more than ``max_bytes``.
+        If the file is no text, its gzip stream is damaged, it unpacks to more than ``max_bytes`` or to more than text
+        can, or there is not enough memory for it.
     """
     with path.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
+    size = path.stat().st_size
     parts: list[bytes] = []
     total = 0
     try:
@@ -56,8 +61,22 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
                 if total > max_bytes:
                     msg = f"'{path}' holds more than {max_bytes:,} bytes of text; this is no annotation file."
                     raise InputError(msg)
+                if zipped and total > _BOMB_BYTES and total > _BOMB_RATIO * size:
+                    msg = (
+                        f"'{path}' unpacks to more than {_BOMB_RATIO} times its size; that is no text. Unpack it first."
+                    )
+                    raise InputError(msg)
+                zero = chunk.find(b"\0")
+                if zero >= 0:
+                    msg = (
+                        f"'{path}' is no plain text (byte {total - len(chunk) + zero} is zero). Save it as UTF-8 text."
+                    )
+                    raise InputError(msg)
                 parts.append(chunk)
         return b"".join(parts).decode("utf-8-sig")
+    except MemoryError as err:
+        msg = f"'{path}' is too large for the memory that is left. Give a smaller file, or use a larger machine."
+        raise InputError(msg) from err
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
         msg = f"'{path}' is damaged: its gzip stream cannot be unpacked ({err}). Copy or download it again."
         raise InputError(msg) from err

@@ -92,32 +92,21 @@ def _from_bed(
 def _from_bigwig(
     where: Path, chrom: Sequence[str], start: NDArray[np.int64], end: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    try:
-        import pyBigWig
-    except ImportError as error:
+    from tilegrn.io._bigwig import bigwig_sums
+
+    found = bigwig_sums(where, [(c, int(a), int(b)) for c, a, b in zip(chrom, start, end, strict=True)])
+    if found.get("error") == "missing":
         msg = (
             "Reading a bigWig needs pyBigWig: pip install 'tilegrn[bigwig]'. Or give the peaks as BED, or a column of "
             "the pairs."
         )
-        raise ToolError(msg) from error
-    try:
-        file = pyBigWig.open(str(where))
-    except RuntimeError as error:
-        msg = f"'{where}' cannot be read as bigWig: {error}"
-        raise InputError(msg) from error
-    try:
-        sizes = file.chroms()
-        total = float(file.header()["sumData"])
-        _some_shared(where, sizes, chrom, total)
-        out = np.zeros(len(start))
-        for i, (name, low, high) in enumerate(zip(chrom, start, end, strict=True)):
-            stop = min(int(high), int(sizes.get(name, 0)))
-            if low < stop:
-                value = file.stats(name, int(low), stop, type="sum", exact=True)[0]
-                out[i] = 0.0 if value is None else float(value)
-    finally:
-        file.close()
-    return np.maximum(out, 0.0) / total * 1e6
+        raise ToolError(msg)
+    if "error" in found:
+        msg = f"'{where}' cannot be read as bigWig: {found['error']}. Copy or download it again."
+        raise InputError(msg)
+    total = float(found["total"])
+    _some_shared(where, found["chroms"], chrom, total)
+    return np.maximum(np.asarray(found["sums"], dtype=np.float64), 0.0) / total * 1e6
 
 
 def _some_shared(where: Path, known: object, chrom: Sequence[str], total: float) -> None:

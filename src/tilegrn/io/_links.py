@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from tilegrn._core.atomic import new_file
+from tilegrn._core.atomic import write_bytes
 from tilegrn._core.peaks import parse_peaks
 from tilegrn.errors import InputError
 
@@ -70,8 +70,7 @@ def write_links(
         msg = f"format='{format}' is unknown; there are 'auto', 'bedpe', 'interact' and 'csv'."
         raise InputError(msg)
     data = text.encode("utf-8")
-    with new_file(where) as part:
-        part.write_bytes(gzip.compress(data, mtime=0) if where.suffix == ".gz" else data)
+    write_bytes(where, gzip.compress(data, mtime=0) if where.suffix == ".gz" else data)
 
 
 def _places(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:

@@ -13,7 +13,7 @@ import numpy as np
 from tilegrn._core.mudata import no_pull
 from tilegrn._core.text import existing_file
 from tilegrn.errors import InputError
-from tilegrn.io.h5mu._h5check import claimed_bytes
+from tilegrn.io.h5mu._h5check import is_group, is_link, walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,16 +97,17 @@ def _check(path: Path) -> None:
             if other:
                 msg = f"'{path}' is no 10x feature-barcode matrix: it is {other}"
                 raise InputError(msg)
+            walk(file, path)
             _check_matrix(file["matrix"], path)
-        except (RuntimeError, KeyError, OSError, TypeError, IndexError) as err:
+        except InputError:
+            raise
+        except Exception as err:
             msg = f"'{path}' cannot be read as a 10x h5 file: its structure is damaged ({err}). Copy it again."
             raise InputError(msg) from err
 
 
 def _other_kind(file: Any, path: Path) -> str:
     """Say what kind of HDF5 file it is, and what reads it; empty for a 10x matrix."""
-    import h5py
-
     keys = set(file)
     encoding = file.attrs.get("encoding-type", "")
     build = "mudata.MuData({'rna': ..., 'atac': ...})"
@@ -118,7 +119,7 @@ def _other_kind(file: Any, path: Path) -> str:
         return f"a loom file. Read it with anndata.io.read_loom('{path}'), and pair RNA and ATAC with {build}."
     if {"umi", "umis"} & keys and {"barcode_idx", "barcode"} & keys:
         return f"a molecule_info file (single molecules, no matrix). {_GIVE}"
-    legacy = [k for k in sorted(keys) if isinstance(file[k], h5py.Group) and set(file[k]) >= _LEGACY and k != "matrix"]
+    legacy = [k for k in sorted(keys) if is_group(file, k) and set(file[k]) >= _LEGACY and k != "matrix"]
     if legacy:
         return (
             f"a matrix of Cell Ranger 2 or older (of {', '.join(legacy[:3])}), which has genes only. {_GIVE} Or read "
@@ -126,7 +127,7 @@ def _other_kind(file: Any, path: Path) -> str:
         )
     if {"assays", "cell.names"} <= keys:
         return "an h5Seurat file. Export RNA and ATAC as h5ad in R, and pair them with " + build + "."
-    if "matrix" not in keys or not isinstance(file["matrix"], h5py.Group):
+    if "matrix" not in keys or not (is_group(file, "matrix") or is_link(file, "matrix")):
         held = ", ".join(sorted(keys)[:6]) or "nothing"
         return f"an HDF5 file without the group 'matrix' (it holds {held}). {_GIVE}"
     return ""
@@ -140,10 +141,11 @@ def _check_matrix(matrix: Any, path: Path) -> None:
     if lost:
         msg = f"'{path}' is no whole 10x feature-barcode matrix: 'matrix' lacks {', '.join(lost)}. {_GIVE}"
         raise InputError(msg)
-    for group, where in ((matrix, "matrix"), (features, "matrix/features")):
-        for name, item in group.items():
-            if isinstance(item, h5py.Dataset):
-                claimed_bytes(item, f"{where}/{name}", path)
+    for part, dtypes in (("data", "iuf"), ("indices", "iu"), ("indptr", "iu"), ("shape", "iu")):
+        data = matrix[part]
+        if not isinstance(data, h5py.Dataset) or data.dtype.kind not in dtypes or len(data.shape or ()) != 1:
+            msg = f"'{path}' is damaged: matrix/{part} is no list of numbers. Copy it again."
+            raise InputError(msg)
     if matrix["shape"].shape != (2,):
         msg = f"'{path}' is damaged: matrix/shape holds {matrix['shape'].shape} numbers, not 2. Copy it again."
         raise InputError(msg)

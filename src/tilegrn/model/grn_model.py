@@ -279,7 +279,9 @@ class GRNModel:
         text, arrays = read_folder(folder)
         try:
             return cls._build(text, arrays)
-        except (KeyError, TypeError, RuntimeError, IndexError) as error:
+        except InputError:
+            raise
+        except Exception as error:  # of torch, numpy or Python: whatever the folder lacks
             msg = f"'{folder}' is not a complete tilegrn model ({type(error).__name__}: {error})."
             raise InputError(msg) from error
 
@@ -301,6 +303,7 @@ class GRNModel:
             tuple(text["genes"] if text["all_genes"] is None else text["all_genes"]),
         )
         config = ModelConfig.from_dict(text["config"])
+        _check_sizes(config, text["n_networks"], arrays)
         preparation = Preparation.from_arrays({k[5:]: a for k, a in arrays.items() if k.startswith("prep.")})
         shared = {k[7:]: torch.from_numpy(a) for k, a in arrays.items() if k.startswith("shared.")}
         binding = None
@@ -329,6 +332,23 @@ class GRNModel:
                 net.cis.settle()
             networks.append(net.eval())
         return cls(vocabulary, config, preparation, networks, text["record"])
+
+
+def _check_sizes(config: ModelConfig, n_networks: object, arrays: dict[str, NDArray[Any]]) -> None:
+    """Refuse sizes that the arrays cannot have, before a network of them fills the memory."""
+    there = len({k.partition(".")[0] for k in arrays if k.startswith("net")})
+    if n_networks != there or there < 1:
+        msg = f"The model states {n_networks} networks and holds the weights of {there}; copy or save it again."
+        raise InputError(msg)
+    largest = max(a.size for a in arrays.values())
+    sizes = ("width", "n_latents", "n_heads", "hidden", "rank", "n_components", "n_loadings")
+    for name, limit in (*((name, max(largest, 1000)) for name in sizes), ("n_blocks", len(arrays))):
+        value = getattr(config, name)
+        if not isinstance(value, int) or value > limit:
+            msg = (
+                f"The model's configuration has {name}={value!r}, which its arrays cannot have; copy or save it again."
+            )
+            raise InputError(msg)
 
 
 @contextmanager

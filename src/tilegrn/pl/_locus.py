@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tilegrn._core import store
-from tilegrn._core.rows import column_sums
 from tilegrn._core.edges_table import as_edges
 from tilegrn._core.edges_table import edges as stored
 from tilegrn._core.peaks import parse_peaks
+from tilegrn._core.rows import column_sums
 from tilegrn.errors import InputError
 from tilegrn.pl._network import one_group
 from tilegrn.pl._style import ACCENT, GREY, MODEL, axes, tidy

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from tilegrn._core import check, store
 from tilegrn._core.grid import Grid
+from tilegrn._core.mix import GOLDEN, mix, uniform
 from tilegrn._core.peaks import match_chroms, parse_peaks
 from tilegrn._core.rows import SMALL, Picked, blocks, in_memory, values_stored
 from tilegrn.errors import InputError
@@ -31,13 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["assign_windows", "bin_peaks"]
 
 logger = logging.getLogger(__name__)
-
-
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Finaliser of splitmix64 (Steele, Lea and Flood 2014): spreads every input bit over the output."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def assign_windows(
@@ -68,11 +62,10 @@ def assign_windows(
     low = np.where(in_first == best, first, first + 1)
     high = np.where(in_last == best, last, last - 1)
     with np.errstate(over="ignore"):
-        bits = _mix(np.asarray(salt, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15) * np.uint64(seed + 1))
-        bits = _mix(bits ^ _mix(start.astype(np.uint64)))
-        bits = _mix(bits ^ _mix(end.astype(np.uint64) + np.uint64(1)))
-    uniform = (bits >> np.uint64(11)).astype(np.float64) / float(1 << 53)
-    drawn: NDArray[np.int64] = low + np.floor(uniform * (high - low + 1)).astype(np.int64)
+        bits = mix(np.asarray(salt, dtype=np.uint64) + GOLDEN * np.uint64(seed + 1))
+        bits = mix(bits ^ mix(start.astype(np.uint64)))
+        bits = mix(bits ^ mix(end.astype(np.uint64) + np.uint64(1)))
+    drawn: NDArray[np.int64] = low + np.floor(uniform(bits) * (high - low + 1)).astype(np.int64)
     return drawn
 
 

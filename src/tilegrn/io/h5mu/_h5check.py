@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from scipy import sparse
 
 from tilegrn._core import keys as K
 from tilegrn.errors import InputError
+from tilegrn.io.h5mu._h5heaps import check_heaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,49 +46,80 @@ def check_file(path: Path) -> None:
         )
         raise InputError(msg) from err
     with handle as file:
-        try:
-            total = _walk(file, file, path, ())
-        except (RuntimeError, KeyError, OSError) as err:
-            msg = f"'{path}' is damaged: its structure cannot be read ({err})."
-            raise InputError(msg) from err
-        size = path.stat().st_size
-        if total > max(_FREE_BYTES, MAX_RATIO * size):
-            msg = f"'{path}' has {size:,} bytes but claims to hold {total:,} bytes of data; refusing to read it."
-            raise InputError(msg)
-        if "mod" not in file or not len(file["mod"]):
+        walk(file, path)
+        if not is_group(file, "mod") or not len(file["mod"]):
             hint = " It looks like an h5ad: read it with anndata, and build a MuData." if "X" in file else ""
             msg = f"'{path}' holds no modalities (no group 'mod').{hint}"
             raise InputError(msg)
         schema = file.get(f"uns/{K.UNS}/schema")
-        if (
-            schema is not None
-            and isinstance(schema, h5py.Dataset)
-            and schema.shape == ()
-            and int(schema[()]) > K.SCHEMA
-        ):
+        if schema is None:
+            return
+        if not isinstance(schema, h5py.Dataset) or schema.shape != () or schema.dtype.kind not in "iu":
+            msg = f"'{path}': 'uns/{K.UNS}/schema' is no whole number; is the file damaged? Write it again."
+            raise InputError(msg)
+        if int(schema[()]) > K.SCHEMA:
             msg = f"'{path}' was written with tilegrn schema {int(schema[()])}, newer than {K.SCHEMA}; upgrade tilegrn."
             raise InputError(msg)
 
 
-def _walk(group: Any, file: Any, path: Path, above: tuple[Any, ...]) -> int:
+def walk(file: Any, path: Path) -> None:
+    """Walk an open HDF5 file without reading its data; ``path`` is its name for messages.
+
+    Raises
+    ------
+    InputError
+        External or soft links, external or virtual storage, groups in two places, data sets that claim far more than
+        the file can hold, sparse matrices whose parts do not fit each other.
+    """
+    check_heaps(path)
+    try:
+        total = _walk(file, path, 0, set())
+    except InputError:
+        raise
+    except Exception as err:  # whatever HDF5 raises on a damaged structure
+        msg = f"'{path}' is damaged: its structure cannot be read ({err}). Copy or write it again."
+        raise InputError(msg) from err
+    size = path.stat().st_size
+    if total > max(_FREE_BYTES, MAX_RATIO * size):
+        msg = f"'{path}' has {size:,} bytes but claims to hold {total:,} bytes of data; refusing to read it."
+        raise InputError(msg)
+
+
+def is_link(group: Any, name: str) -> bool:
+    """Tell whether a member is a link that would have to be followed, without following it."""
+    import h5py
+
+    # 'name in group' would follow it.
+    return name in set(group) and not isinstance(group.get(name, getlink=True), h5py.HardLink)
+
+
+def is_group(group: Any, name: str) -> bool:
+    """Tell whether a member is a group of this file."""
+    import h5py
+
+    return name in set(group) and not is_link(group, name) and isinstance(group[name], h5py.Group)
+
+
+def _walk(group: Any, path: Path, depth: int, seen: set[int]) -> int:
     """Return the bytes that the data sets below a group claim, refusing what is unsafe."""
     import h5py
 
     address = h5py.h5o.get_info(group.id).addr
-    if address in above or len(above) > _MAX_DEPTH:
-        msg = f"'{path}': group '{group.name}' contains itself; refusing to read it."
+    if address in seen or depth > _MAX_DEPTH:
+        msg = f"'{path}': group '{group.name}' contains itself or is there twice; refusing to read it."
         raise InputError(msg)
+    seen.add(address)
     total = 0
     for name in group:
-        link = group.get(name, getlink=True)
         where = f"{group.name.rstrip('/')}/{name}"
+        link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
             kind = "a link to another file" if isinstance(link, h5py.ExternalLink) else "a soft link"
-            msg = f"'{path}': '{where}' is {kind}, which no MuData contains; refusing to read it."
+            msg = f"'{path}': '{where}' is {kind}, which none of our files holds; refusing to read it."
             raise InputError(msg)
         item = group[name]
         if isinstance(item, h5py.Group):
-            total += _walk(item, file, path, (*above, address))
+            total += _walk(item, path, depth + 1, seen)
         elif isinstance(item, h5py.Dataset):
             total += claimed_bytes(item, where, path)
     _check_sparse(group, path)
@@ -96,7 +129,7 @@ def _walk(group: Any, file: Any, path: Path, above: tuple[Any, ...]) -> int:
 def claimed_bytes(data: Any, where: str, path: Path) -> int:
     """Return the bytes that a data set takes in memory, refusing one whose data lie elsewhere or nowhere."""
     if data.external or data.is_virtual:
-        msg = f"'{path}': '{where}' keeps its data in another file, which no MuData does; refusing to read it."
+        msg = f"'{path}': '{where}' keeps its data in another file, which none of ours does; refusing to read it."
         raise InputError(msg)
     if data.shape is None:
         return 0
@@ -114,15 +147,21 @@ def _check_sparse(group: Any, path: Path) -> None:
         return
     missing = [k for k in ("data", "indices", "indptr") if k not in group]
     shape = group.attrs.get("shape", group.attrs.get("h5sparse_shape"))
-    if missing or shape is None or len(shape) != 2:
+    numbers = np.asarray(shape if shape is not None else 0)
+    if missing or numbers.shape != (2,) or numbers.dtype.kind not in "iu" or numbers.min() < 0:
         msg = f"'{path}': the sparse matrix '{group.name}' lacks {', '.join(missing) or 'its shape'}."
         raise InputError(msg)
+    for name, kinds in (("data", "biuf"), ("indices", "iu"), ("indptr", "iu")):
+        part = group[name]
+        if getattr(part, "ndim", None) != 1 or part.dtype.kind not in kinds:
+            msg = f"'{path}': '{name}' of the sparse matrix '{group.name}' is no list of numbers; is it damaged?"
+            raise InputError(msg)
     lengths = {k: group[k].shape[0] for k in ("data", "indices", "indptr")}
-    major = int(shape[0 if encoding == "csr_matrix" else 1])
+    major = int(numbers[0 if encoding == "csr_matrix" else 1])
     last = int(group["indptr"][-1]) if lengths["indptr"] else -1
     if lengths["indptr"] != major + 1 or not lengths["data"] == lengths["indices"] == last:
         msg = (
-            f"'{path}': the parts of the sparse matrix '{group.name}' do not fit: shape {tuple(map(int, shape))}, "
+            f"'{path}': the parts of the sparse matrix '{group.name}' do not fit: shape {tuple(map(int, numbers))}, "
             f"{lengths['data']} values, {lengths['indices']} indices, {lengths['indptr']} offsets ending at {last}."
         )
         raise InputError(msg)
@@ -160,6 +199,20 @@ def _leaves(value: Mapping[Any, Any], where: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(item, place)
         else:
             yield place, item
+
+
+def check_names(mdata: MuData, path: Path) -> None:
+    """Raise if cells or features of a modality share a name: mudata would take them for one another."""
+    for name, adata in mdata.mod.items():
+        for axis in ("obs_names", "var_names"):
+            names = getattr(adata, axis)
+            if not names.is_unique:
+                twice = [str(n) for n in names[names.duplicated()].unique()]
+                msg = (
+                    f"'{path}': mod['{name}'].{axis} holds {len(twice)} names more than once ({', '.join(twice[:3])}). "
+                    "Read it with grn.io.read_h5mu(path, safe=False), make them unique, and write it again."
+                )
+                raise InputError(msg)
 
 
 def check_sparse_indices(mdata: MuData, path: Path) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from tilegrn._core.atomic import new_file, new_folder, real_target, sweep
+from tilegrn._core.atomic import new_file, new_folder, real_target
 from tilegrn._core.mudata import assembled, copied, fitting_name, no_pull
 from tilegrn._core.text import existing_file
 from tilegrn.errors import InputError
-from tilegrn.io.h5mu._h5check import check_file, check_sparse_indices
+from tilegrn.io.h5mu._guarded import guarded
+from tilegrn.io.h5mu._h5check import check_file, check_names, check_sparse_indices
 from tilegrn.io.h5mu._writable import writable
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ __all__ = ["read_h5mu", "write_h5mu", "write_zarr"]
 
 logger = logging.getLogger(__name__)
 
-_SPARE_BYTES = 2**20
 _SLOTS = ("layers", "obsm", "varm", "obsp", "varp", "uns")
 
 
@@ -56,6 +55,8 @@ def write_h5mu(
         Before anything is written: the folder is missing or not writable, the disk has too little room, or the MuData
         holds what cannot be written and read back (see the message for the slot): values that HDF5 cannot hold, keys
         with ``/``, cell or feature names that occur twice. Afterwards: the written file does not read back.
+    WriteError
+        If the system refuses to write (disk full, quota); the older file is as it was.
     """
     import mudata
 
@@ -63,11 +64,11 @@ def write_h5mu(
     if target.is_dir():
         msg = f"'{target}' is a folder; give the path of a file."
         raise InputError(msg)
-    mdata = _prepare(target, mdata)
-    with new_file(target) as temporary:
-        with no_pull():
-            mudata.write_h5mu(temporary, mdata, **({"compression": compression} if compression else {}))
-        _verify(temporary, mdata)
+    light, needed = _prepare(mdata)
+    with new_file(target, need=needed) as temporary:
+        with no_pull(), guarded(temporary) as file:
+            mudata.write_h5mu(file, light, **({"compression": compression} if compression else {}))
+        _verify(temporary, light)
     logger.info("wrote %s (%d bytes)", target, target.stat().st_size)
 
 
@@ -97,13 +98,13 @@ def write_zarr(path: str | Path, mdata: MuData, *, overwrite: bool = True) -> No
     if target.exists() and not any((target / mark).is_file() for mark in (".zgroup", "zarr.json")):
         msg = f"'{target}' is there and is no zarr folder; it is not replaced. Give another path."
         raise InputError(msg)
-    mdata = _prepare(target, mdata)
-    with new_folder(target) as temporary:
+    light, needed = _prepare(mdata)
+    with new_folder(target, need=needed) as temporary:
         with warnings.catch_warnings(), no_pull():
             # mudata 0.4 asks anndata 0.13 for a setting that 0.14 drops
             warnings.filterwarnings("ignore", message="This setting will be removed", category=DeprecationWarning)
-            mudata.write_zarr(str(temporary), mdata)
-        _verify_zarr(temporary, mdata)
+            mudata.write_zarr(str(temporary), light)
+        _verify_zarr(temporary, light)
     logger.info("wrote %s", target)
 
 
@@ -116,6 +117,8 @@ def _verify_zarr(path: Path, mdata: MuData) -> None:
         for slot in _SLOTS:
             keys = [k for k in getattr(adata, slot) if k is not None]
             lost += [f"mod['{name}'].{slot}['{k}']" for k in keys if f"mod/{name}/{slot}/{k}" not in root]
+    for _, item in root.members(max_depth=None):
+        _read_last("", item)
     if lost:
         msg = f"The written folder lacks {', '.join(lost[:5])}. The old one was kept."
         raise InputError(msg)
@@ -130,21 +133,12 @@ def _checked_target(path: str | Path, *, overwrite: bool) -> Path:
     return target
 
 
-def _prepare(target: Path, mdata: MuData) -> MuData:
-    """Check contents and room before anything is written; return a light copy as it is to be written."""
+def _prepare(mdata: MuData) -> tuple[MuData, int]:
+    """Check contents before anything is written; return a light copy as it is to be written, and the bytes it needs."""
     if mdata.is_view or any(a.is_view for a in mdata.mod.values()):
         mdata = copied(mdata)
     light, needed = writable(mdata)
-    needed += _backed_bytes(mdata)
-    sweep(target)
-    free = shutil.disk_usage(target.parent).free
-    if free < needed + _SPARE_BYTES:
-        msg = (
-            f"'{target.parent}' has {free:,} bytes free, but up to {needed:,} are needed. Make room, or choose another "
-            "disk."
-        )
-        raise InputError(msg)
-    return light
+    return light, needed + _backed_bytes(mdata)
 
 
 def _backed_bytes(mdata: MuData) -> int:
@@ -180,11 +174,11 @@ def _verify(path: Path, mdata: MuData) -> None:
         raise InputError(msg)
 
 
-def _read_last(_name: str, item: object) -> None:
-    import h5py
-
-    if isinstance(item, h5py.Dataset) and item.shape and all(item.shape):
-        item[tuple(n - 1 for n in item.shape)]
+def _read_last(_name: str, item: Any) -> None:
+    """Read the last value of a data set or array; groups have no shape."""
+    shape = getattr(item, "shape", None)
+    if shape and all(shape):
+        item[tuple(n - 1 for n in shape)]
 
 
 def read_h5mu(path: str | Path, *, safe: bool = True, backed: bool = False) -> MuData:
@@ -196,8 +190,8 @@ def read_h5mu(path: str | Path, *, safe: bool = True, backed: bool = False) -> M
         The file.
     safe
         Walk through the file first and refuse links to other files, data kept outside the file, loops, and data sets
-        that claim far more than the file can hold; check the indices of all sparse matrices afterwards. Costs
-        milliseconds.
+        that claim far more than the file can hold; check the indices of all sparse matrices and the names afterwards.
+        Costs milliseconds, and one pass through the bytes of the file.
     backed
         Leave the counts (``X`` of each modality) in the file, opened for reading: the steps then read them a block of
         cells at a time, and memory does not follow the number of cells. Everything else is in memory.
@@ -226,13 +220,17 @@ def read_h5mu(path: str | Path, *, safe: bool = True, backed: bool = False) -> M
                 mdata = _read_parts(file)
             else:
                 mdata = mudata.read_h5mu(file, backed="r" if backed else None)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as err:
-        if isinstance(err, InputError):
-            raise
+    except InputError:
+        raise
+    except MemoryError as err:
+        msg = f"'{file}' is too large for the memory that is left. Take a subset of it, or use a larger machine."
+        raise InputError(msg) from err
+    except Exception as err:  # of HDF5, anndata, mudata or pandas
         msg = f"'{file}' cannot be read as a MuData: {err}"
         raise InputError(msg) from err
     if safe:
         check_sparse_indices(mdata, file)
+        check_names(mdata, file)
     return mdata
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
+from tilegrn._core.mix import GOLDEN, mix
 from tilegrn._stats.lsi import leading_directions, tf_idf
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ _TOLERANCE = 1e-3
 def cell_hash(windows: sparse.csr_matrix) -> NDArray[np.uint64]:
     """Hash of which windows are open in each cell (sums of splitmix64, Steele et al. 2014)."""
     with np.errstate(over="ignore"):
-        z = _mix(np.arange(1, windows.shape[1] + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+        z = mix(np.arange(1, windows.shape[1] + 1, dtype=np.uint64) * GOLDEN)
         opened = sparse.csr_matrix(windows)
         used = z[opened.indices] * (opened.data > 0)
         total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(used, dtype=np.uint64)])
-        return _mix(total[opened.indptr[1:]] - total[opened.indptr[:-1]])
+        return mix(total[opened.indptr[1:]] - total[opened.indptr[:-1]])
 
 
 def part_of_cells(windows: sparse.csr_matrix, known: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -60,12 +61,6 @@ def part_of_cells(windows: sparse.csr_matrix, known: NDArray[np.uint64]) -> NDAr
     found = cell_hash(windows)
     at = np.minimum(np.searchsorted(known, found), len(known) - 1)
     return np.where(known[at] == found, found % np.uint64(N_PARTS), N_PARTS).astype(np.int64)
-
-
-def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 def expression_axes(counts: sparse.csr_matrix, size_factor: NDArray[np.float64], n: int) -> NDArray[np.float32]:

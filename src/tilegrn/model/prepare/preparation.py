@@ -136,6 +136,8 @@ class Preparation:
         ------
         InputError
             If an array is missing: an earlier version saved the model.
+        ValueError
+            If the offsets or columns of the distances lie outside its shape.
         """
         values: dict[str, Any] = {}
         for f in fields(cls):
@@ -145,7 +147,9 @@ class Preparation:
             if f.name == "distance":
                 part = {k: arrays[f"distance.{k}"] for k in ("data", "indices", "indptr", "shape")}
                 shape = (int(part["shape"][0]), int(part["shape"][1]))
-                values[f.name] = sparse.csr_matrix((part["data"], part["indices"], part["indptr"]), shape=shape)
+                distance = sparse.csr_matrix((part["data"], part["indices"], part["indptr"]), shape=shape)
+                distance.check_format(full_check=True)  # compiled code follows these numbers unchecked
+                values[f.name] = distance
             elif f.name == "median_depth":
                 values[f.name] = float(arrays[f.name])
             else:
