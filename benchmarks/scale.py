@@ -5,9 +5,9 @@
 
 The files are those of atlas.py. ``pp-memory`` reads the file to memory, all other steps leave the counts in it
 (``backed=True``). ``train`` is one epoch with all that comes before and after it; its model, kept in ``--work``, is
-what the steps after it read. ``predict`` writes predictions of all cells and genes to a file (float16), ``scorecard`` judges
-them; edges, links and knock-outs are of the ten cell types. Prints a markdown table, and how times grow from the first
-file to the last (exponent of the cells).
+what the steps after it read. ``predict`` writes predictions of all cells and genes to a file (float16), ``scorecard``
+judges them; edges, links and knock-outs are of the ten cell types. Prints a markdown table, and how times grow from the
+first file to the last (exponent of the cells).
 """
 
 from __future__ import annotations

@@ -342,3 +342,34 @@ def test_demo_and_run_leave_the_whole_result(tmp_path, capsys):
     for path in (out, out / "model", out / "annotated.h5mu"):
         assert cli.main(["info", str(path)]) == cli.OK
     assert "result of a run" in capsys.readouterr().out
+
+
+def test_predict_writes_what_the_model_says(data, tmp_path, capsys):
+    import anndata
+    from tests.tl._ready import TINY
+
+    import tilegrn as grn
+
+    mdata = read_h5mu(data / "multiome.h5mu")
+    grn.pp.bin_peaks(mdata, data / "genome.chrom.sizes")
+    grn.pp.tss_distance(mdata, data / "tss.bed", decay=10_000)
+    grn.pp.mark_tfs(mdata, list(mdata["rna"].var_names[:5]))
+    model = grn.tl.train(mdata, config=TINY, progress=False)
+    model.save(tmp_path / "model")
+    grn.tl.predict(mdata, model)
+    genes, out = tmp_path / "genes.txt", tmp_path / "p.h5ad"
+    wanted = [str(g) for g in mdata["rna"].var_names[[9, 4]]]
+    genes.write_text("\n".join(wanted))
+    before = (data / "multiome.h5mu").read_bytes()
+    made = ["predict", str(data / "multiome.h5mu"), str(tmp_path / "model"), str(out), "--genes", str(genes)]
+    assert cli.main(made) == cli.MISUSED
+    assert "no assembly was named" in capsys.readouterr().err
+    made += ["--chrom-sizes", str(data / "genome.chrom.sizes"), "--tss", str(data / "tss.bed"), "--quiet"]
+    assert cli.main(made) == cli.OK
+    found = anndata.read_h5ad(out)
+    assert list(found.var_names) == wanted
+    np.testing.assert_allclose(found.X, mdata["rna"][:, wanted].layers["predicted"], atol=1e-5)
+    assert (data / "multiome.h5mu").read_bytes() == before
+    assert cli.main(made) == cli.MISUSED
+    assert "exists" in capsys.readouterr().err
+    assert cli.main([*made, "--force"]) == cli.OK

@@ -1,4 +1,4 @@
-"""The command line: ``tilegrn demo``, ``tilegrn run`` and ``tilegrn info``.
+"""The command line: ``tilegrn demo``, ``run``, ``predict`` and ``info``.
 
 Only the standard library is imported until a command runs, so that ``--help`` answers at once.
 """

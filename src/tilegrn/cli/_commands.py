@@ -12,7 +12,7 @@ from tilegrn.errors import InputError
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["demo", "info", "run"]
+__all__ = ["demo", "info", "predict", "run"]
 
 
 def demo(options: argparse.Namespace) -> None:
@@ -101,6 +101,57 @@ def run(options: argparse.Namespace) -> None:
         summary = walk(asked, folder, steps)
         finish(asked, folder, steps, summary, command=options.argv)
     _report(target, summary)
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Write a model's predictions for a file."""
+    from tilegrn import io, pp, tl
+    from tilegrn._core import keys as K
+    from tilegrn._core import store
+    from tilegrn._core.text import existing_file
+
+    lists = {"genes": options.genes, "cells": options.cells}
+    named = {
+        k: None if f is None else existing_file(f, f"The file of {k}").read_text("utf-8").split()
+        for k, f in lists.items()
+    }
+    model = io.load_model(options.model)
+    mdata = io.read_h5mu(options.h5mu, backed=True)
+    _set_up(options.threads)
+    if not (store.has_record(mdata, K.REC_GRID) and store.has_record(mdata, K.REC_TSS)):
+        sizes, tss = options.chrom_sizes or options.genome, options.tss or options.genome
+        if not sizes or not tss:
+            msg = (
+                f"'{options.h5mu}' has no windows and distances yet, and no assembly was named to make them with. Give "
+                "--genome (mm10, hg38), or both --chrom-sizes and --tss, as in training."
+            )
+            raise InputError(msg)
+        grid, rule = model.vocabulary.grid, model.vocabulary.rule
+        names = {"rna": options.rna, "atac": options.atac}
+        pp.bin_peaks(mdata, sizes, window_size=grid.window_size, seed=grid.seed, **names)
+        pp.tss_distance(
+            mdata,
+            tss,
+            max_distance=rule.max_distance,
+            decay=rule.decay,
+            anchor=rule.anchor,
+            multiple=rule.multiple,
+            **names,
+        )
+    tl.predict_file(
+        mdata,
+        model,
+        options.out,
+        genes=named["genes"],
+        cells=named["cells"],
+        dtype=options.dtype,
+        rna=options.rna,
+        atac=options.atac,
+        layer=options.layer,
+        device=options.device,
+        overwrite=options.force,
+    )
+    sys.stdout.write(f"Predictions: {options.out}\n")
 
 
 def _bars(options: argparse.Namespace) -> bool:

@@ -76,11 +76,43 @@ def parser() -> argparse.ArgumentParser:
     _add_training(run, epochs=None)
     run.set_defaults(command=_commands.run)
 
+    _add_predict(commands)
     info = commands.add_parser("info", help="what an h5mu, a model or a result folder holds", epilog=_EPILOG)
     info.add_argument("path", type=Path, metavar="H5MU|MODEL|FOLDER")
     info.add_argument("--debug", action="store_true", help="show the traceback of an error")
     info.set_defaults(command=_commands.info)
     return top
+
+
+def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="predictions of a trained model for a multiome h5mu, written to a file",
+        description="Predict the expression of every gene in every cell of an h5mu with raw counts, and write it to a "
+        "file a block of cells at a time: memory does not follow the number of cells. The input is only read.",
+        epilog=_EPILOG,
+    )
+    predict.add_argument("h5mu", type=Path, metavar="H5MU", help="multiome data with raw counts of RNA and ATAC")
+    predict.add_argument("model", type=Path, metavar="MODEL", help="folder of a model, as 'tilegrn run' leaves it")
+    predict.add_argument("out", type=Path, metavar="OUT", help="file to write: *.h5ad, *.h5mu or *.zarr")
+    predict.add_argument("--genome", metavar="NAME", help="assembly: mm10 or hg38; also mm9, mm39, hg19 with --tss")
+    predict.add_argument("--tss", metavar="FILE", help="TSSs as BED or GTF, as in training (default: RefSeq)")
+    predict.add_argument("--chrom-sizes", metavar="FILE", help="chromosome sizes (default: those of --genome)")
+    predict.add_argument("--genes", type=Path, metavar="FILE", help="symbols to write, one a line (default: all)")
+    predict.add_argument("--cells", type=Path, metavar="FILE", help="barcodes to write, one a line (default: all)")
+    predict.add_argument(
+        "--dtype", choices=("float32", "float16"), default="float32", help="of the numbers (default: %(default)s)"
+    )
+    predict.add_argument("--device", metavar="NAME", help="where to compute: cpu, cuda (default: cpu)")
+    predict.add_argument("--rna", default="rna", metavar="NAME", help="modality of the RNA (default: %(default)s)")
+    predict.add_argument("--atac", default="atac", metavar="NAME", help="modality of the ATAC (default: %(default)s)")
+    predict.add_argument("--layer", metavar="NAME", help="layer of the RNA counts (default: X)")
+    predict.add_argument("--threads", type=_positive, metavar="N", help="processor threads (default: all)")
+    predict.add_argument("--force", action="store_true", help="replace the results of an earlier run")
+    predict.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+    predict.add_argument("--verbose", action="store_true", help="say what each step begins and chooses, too")
+    predict.add_argument("--debug", action="store_true", help="--verbose, all warnings, and the traceback of an error")
+    predict.set_defaults(command=_commands.predict)
 
 
 def _add_training(parser: argparse.ArgumentParser, *, epochs: int | None) -> None:
