@@ -85,7 +85,7 @@ def cell2net_of(data, gene: str, split) -> tuple[np.ndarray, float, int]:
     seconds = time.monotonic() - start
     model.module.load_state_dict(model.check_point)
     rest = model.mdata[names[split == "test"]].copy()
-    return model.predict(rest, num_workers=0), seconds, model.n_peaks
+    return model.predict(rest, num_workers=1), seconds, model.n_peaks
 
 
 def main() -> None:
