@@ -25,7 +25,6 @@ from tilegrn.errors import InputError, WriteError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from _typeshed import ReadableBuffer
 
 __all__ = [
     "check_room",
@@ -279,7 +278,7 @@ class _Hashed(io.FileIO):
         super().__init__(path, "wb")
         self.sum = hashlib.sha256()
 
-    def write(self, data: ReadableBuffer) -> int:
+    def write(self, data: Any) -> int:
         n = super().write(data)
         self.sum.update(memoryview(data)[:n])
         return n
