@@ -78,7 +78,8 @@ def new_file(path: str | os.PathLike[str], *, need: int = 0) -> Iterator[Path]:
         msg = f"'{target}' is a folder; give the path of a file."
         raise InputError(msg)
     sweep(target)
-    check_room(target, need)
+    if need:
+        check_room(target, need)
     with _named(target, all_errors=True), _beside(target) as temporary:
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
         if mode is not None:  # before anything is written: what only its owner may read is never there for others
@@ -107,7 +108,8 @@ def new_folder(path: str | os.PathLike[str], *, need: int = 0) -> Iterator[Path]
     """
     target = real_target(path, parents=True)
     sweep(target)
-    check_room(target, need)
+    if need:
+        check_room(target, need)
     with _named(target, all_errors=False), _beside(target) as temporary:
         temporary.mkdir()
         yield temporary
@@ -298,6 +300,7 @@ def _named(target: Path, *, all_errors: bool) -> Iterator[None]:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         mend = "Make room, or choose another disk." if full else "Try again, or choose another folder."
         why = error.strerror or next(iter(str(error).splitlines()), type(error).__name__)
+        why += f": '{error.filename}'" if error.filename else ""
         msg = f"'{target}' could not be written: {why}. What was there before is unchanged. {mend}"
         raise WriteError(msg, number=error.errno) from error
 
