@@ -33,6 +33,7 @@ EXEMPT = {
     "pl.scorecard": "draws the table that tl.scorecard stored",
     "pl.stability": "draws the histogram of a column of the edges",
     "pl.training": "draws the losses that tl.train stored",
+    "io.provenance": "prints the records that the steps have left",
     "io.read_homer": "reads a file; the MuData only names peaks",
     "io.run_homer": "hands peaks to a program of others, one by one",
     "io.write_homer_peaks": "writes peaks in the order that they have",

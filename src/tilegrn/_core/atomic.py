@@ -25,7 +25,6 @@ from tilegrn.errors import InputError, WriteError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from _typeshed import ReadableBuffer
 
 __all__ = [
     "check_room",
@@ -79,7 +78,8 @@ def new_file(path: str | os.PathLike[str], *, need: int = 0) -> Iterator[Path]:
         msg = f"'{target}' is a folder; give the path of a file."
         raise InputError(msg)
     sweep(target)
-    check_room(target, need)
+    if need:
+        check_room(target, need)
     with _named(target, all_errors=True), _beside(target) as temporary:
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
         if mode is not None:  # before anything is written: what only its owner may read is never there for others
@@ -108,7 +108,8 @@ def new_folder(path: str | os.PathLike[str], *, need: int = 0) -> Iterator[Path]
     """
     target = real_target(path, parents=True)
     sweep(target)
-    check_room(target, need)
+    if need:
+        check_room(target, need)
     with _named(target, all_errors=False), _beside(target) as temporary:
         temporary.mkdir()
         yield temporary
@@ -279,7 +280,7 @@ class _Hashed(io.FileIO):
         super().__init__(path, "wb")
         self.sum = hashlib.sha256()
 
-    def write(self, data: ReadableBuffer) -> int:
+    def write(self, data: Any) -> int:
         n = super().write(data)
         self.sum.update(memoryview(data)[:n])
         return n
@@ -299,6 +300,7 @@ def _named(target: Path, *, all_errors: bool) -> Iterator[None]:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         mend = "Make room, or choose another disk." if full else "Try again, or choose another folder."
         why = error.strerror or next(iter(str(error).splitlines()), type(error).__name__)
+        why += f": '{error.filename}'" if error.filename else ""
         msg = f"'{target}' could not be written: {why}. What was there before is unchanged. {mend}"
         raise WriteError(msg, number=error.errno) from error
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tilegrn.cli._parser import parser
-from tilegrn.errors import TileGRNError
+from tilegrn.errors import TileGRNError, WriteError
 
 if TYPE_CHECKING:
     import argparse
@@ -51,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if stops.interrupts:
             return _fail(f"training was interrupted: '{options.out}' holds the best so far.", INTERRUPTED, debug=False)
         return OK
+    except WriteError as err:  # nobody's misuse
+        return _fail(str(err), FAILED, debug=options.debug)
     except TileGRNError as err:
         return _fail(str(err), MISUSED, debug=options.debug)
     except (KeyboardInterrupt, _Terminated) as err:

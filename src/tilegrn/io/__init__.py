@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tilegrn.io._activity import read_activity
 from tilegrn.io._links import write_links
 from tilegrn.io._networks import read_crispri, read_network, write_network
+from tilegrn.io._provenance import provenance
 from tilegrn.io._tenx import read_10x
 from tilegrn.io.annotation._genome import read_chrom_sizes
 from tilegrn.io.annotation._tss import read_tss
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "jaspar_motifs",
     "load_model",
+    "provenance",
     "read_10x",
     "read_activity",
     "read_chrom_sizes",

@@ -41,7 +41,9 @@ def write_folder(folder: str | Path, text: dict[str, Any], arrays: dict[str, NDA
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / _MANIFEST).exists())):
         msg = f"'{target}' exists and is no tilegrn model; name another folder."
         raise InputError(msg)
-    foreign = sorted(p.name for p in target.iterdir() if p.name not in _FILES) if target.is_dir() else []
+    foreign = (
+        sorted(p.name for p in target.iterdir() if p.name not in (*_FILES, ".DS_Store")) if target.is_dir() else []
+    )
     if foreign:
         msg = f"'{target}' holds more than a model ({', '.join(foreign[:3])}); move that away, or name another folder."
         raise InputError(msg)

@@ -113,6 +113,10 @@ def test_a_saved_model_is_replaced_whole_and_other_folders_are_refused(model, tm
     with pytest.raises(InputError, match="no tilegrn model"):
         model.save(tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").exists()
+    (tmp_path / "m" / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match=r"holds more than a model \(notes\.txt\); move that away"):
+        model.save(tmp_path / "m")
+    assert (tmp_path / "m" / "notes.txt").exists()
 
 
 def test_broken_folders_are_told_apart(model, tmp_path):

@@ -13,14 +13,13 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from types import FrameType
 
-    from _typeshed import ReadableBuffer, WriteableBuffer
 
 __all__ = ["guarded"]
 
@@ -65,7 +64,7 @@ class GuardedFile:
     def __fspath__(self) -> str:
         return os.fspath(self._path)
 
-    def write(self, data: ReadableBuffer) -> int:
+    def write(self, data: Any) -> int:
         """Write all, or nothing from the first error on."""
         view = memoryview(data).cast("B")
         at = 0
@@ -100,7 +99,7 @@ class GuardedFile:
         """Read from the place on."""
         return self._file.read(size)
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         """Read into a buffer; zeros where nothing was written."""
         view = memoryview(buffer).cast("B")
         at = 0
