@@ -34,6 +34,7 @@ EXEMPT = {
     "pl.stability": "draws the histogram of a column of the edges",
     "pl.training": "draws the losses that tl.train stored",
     "io.provenance": "prints the records that the steps have left",
+    "tl.predict_file": "writes what tl.predict writes; tests of streamed data compare them",
     "io.read_homer": "reads a file; the MuData only names peaks",
     "io.run_homer": "hands peaks to a program of others, one by one",
     "io.write_homer_peaks": "writes peaks in the order that they have",
@@ -161,8 +162,7 @@ def modelled(mdata, model):
     out["tl.predict: genes"] = rows(rna.var[["predicted_from"]].reset_index(names="gene"), "gene")
     for what, asked in {"TF": {"tf": "Tf2"}, "up": {"tf": {"Tf3": 9.0}}}.items():
         table = grn.tl.knockout(mdata, model, groupby="cell_type", key_added="change", **asked)
-        # Two networks may agree by chance to all digits of float32, and z then divides by what rounding left.
-        out[f"tl.knockout: {what}"] = rows(table.assign(z=table["z"].clip(-1e4, 1e4)), "group", "target")
+        out[f"tl.knockout: {what}"] = rows(table, "group", "target")
     out["tl.knockout: cells"] = frame(rna.layers["change"], *axes)
     grn.tl.edges(mdata, model, max_cells=20, max_cres=50)
     for level in ("edge", "triplet"):

@@ -98,7 +98,8 @@ def knockout(
     - ``log2_fold_change``: of the mean predicted rate over the group's cells,
     - ``model_log2_fold_change``: the same without direct effects,
     - ``mean_rate``: before, counts at size factor 1,
-    - ``sd``: of the change over the networks (NaN with one), and ``z``: change / sd,
+    - ``sd``: of the change over the networks (NaN with one), and ``z``: change / sd (NaN where they agree to the last
+      digits),
     - ``share``: of the cells that change in that direction.
 
     Raises
@@ -278,6 +279,10 @@ def _perturbed(data: CellData, levels: dict[int, float], closed: NDArray[np.int6
     return dataclasses.replace(data, tfs=tfs, windows=windows, components=components)
 
 
+_RESOLUTION = 1e-6
+"""Changes that differ by less are the same in float32."""
+
+
 def _summary(
     group: str,
     genes: tuple[str, ...],
@@ -290,7 +295,7 @@ def _summary(
     each = np.log2(new / old)
     change = np.log2(new.sum(0) / old.sum(0))
     sd = each.std(0, ddof=1) if len(each) > 1 else np.full(len(genes), np.nan)
-    z = np.divide(change, sd, out=np.full(len(genes), np.nan), where=sd > 0)
+    z = np.divide(change, sd, out=np.full(len(genes), np.nan), where=sd > _RESOLUTION)
     table = pd.DataFrame(
         {
             "group": group,
