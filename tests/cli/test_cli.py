@@ -345,6 +345,7 @@ def test_demo_and_run_leave_the_whole_result(tmp_path, capsys):
 
 
 def test_predict_writes_what_the_model_says(data, tmp_path, capsys):
+    pytest.importorskip("torch")
     import anndata
     from tests.tl._ready import TINY
 

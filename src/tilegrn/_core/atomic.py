@@ -238,6 +238,9 @@ def real_target(path: str | os.PathLike[str], *, parents: bool = False) -> Path:
     except (RuntimeError, OSError) as error:
         msg = f"Cannot write '{path}': it leads nowhere ({error}). Give another path."
         raise InputError(msg) from error
+    if target.is_symlink():  # Python 3.13 resolves a circle of links to itself
+        msg = f"Cannot write '{path}': it leads nowhere, in a circle of links. Give another path."
+        raise InputError(msg)
     if parents:
         with _named(target, all_errors=True):
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,8 @@ import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
+
+pytest.importorskip("torch")
 from tests.tl._ready import TINY, simulated, sizes_of
 
 import tilegrn as grn

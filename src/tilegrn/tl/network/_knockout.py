@@ -53,6 +53,7 @@ def knockout(
     key_added: str | None = None,
     layer: str | None = None,
     batch_size: int = 128,
+    device: str | None = None,
     rna: str = "rna",
     atac: str = "atac",
 ) -> pd.DataFrame:
@@ -87,6 +88,8 @@ def knockout(
         Layer of the RNA counts; X by default.
     batch_size
         Cells at a time.
+    device
+        Where to compute, as torch names it (``"cuda"``); the CPU by default.
     rna, atac
         Names of the modalities.
 
@@ -134,23 +137,24 @@ def knockout(
     up = {g: np.zeros(n_genes) for g in groups}
     place = pd.Index(source.genes).get_indexer(pd.Index(model.vocabulary.genes))  # exactly, as the model was read
     full = np.full((len(source.cells), len(source.genes)), np.nan, dtype=np.float32) if key_added else None
-    for first in range(0, before.n_cells, batch_size):
-        rows = np.arange(first, min(first + batch_size, before.n_cells))
-        # One after the other, never interleaved: each pass switches gradients off and back on.
-        old, new = (_rates(model, data.take(rows)) for data in (before, after))
-        alone = new
-        if factor is not None:
-            new = (new * factor(rows)).astype(np.float32)
-        change = np.log(new.mean(0) / old.mean(0))
-        for g, mask in groups.items():
-            mine = mask[rows]
-            sums[g][0] += old[:, mine].sum(1, dtype=np.float64)
-            sums[g][1] += new[:, mine].sum(1, dtype=np.float64)
-            sums[g][2] += alone[:, mine].sum(1, dtype=np.float64)
-            down[g] += (change[mine] < 0).sum(0)
-            up[g] += (change[mine] > 0).sum(0)
-        if full is not None:
-            full[np.ix_(rows, place[place >= 0])] = change[:, place >= 0]
+    with model.on(device):
+        for first in range(0, before.n_cells, batch_size):
+            rows = np.arange(first, min(first + batch_size, before.n_cells))
+            # One after the other, never interleaved: each pass switches gradients off and back on.
+            old, new = (_rates(model, data.take(rows), device) for data in (before, after))
+            alone = new
+            if factor is not None:
+                new = (new * factor(rows)).astype(np.float32)
+            change = np.log(new.mean(0) / old.mean(0))
+            for g, mask in groups.items():
+                mine = mask[rows]
+                sums[g][0] += old[:, mine].sum(1, dtype=np.float64)
+                sums[g][1] += new[:, mine].sum(1, dtype=np.float64)
+                sums[g][2] += alone[:, mine].sum(1, dtype=np.float64)
+                down[g] += (change[mine] < 0).sum(0)
+                up[g] += (change[mine] > 0).sum(0)
+            if full is not None:
+                full[np.ix_(rows, place[place >= 0])] = change[:, place >= 0]
     tables = [
         _summary(g, model.vocabulary.genes, sums[g], down[g], up[g], int(mask.sum())) for g, mask in groups.items()
     ]
@@ -188,10 +192,10 @@ def _direct(
     return lambda rows: effects.change(which, measured[rows], new[rows])
 
 
-def _rates(model: GRNModel, data: CellData) -> NDArray[np.float32]:
+def _rates(model: GRNModel, data: CellData, device: str | None) -> NDArray[np.float32]:
     """Return rates of some cells, networks x cells x genes; batches come in another order than the cells."""
     out = np.empty((len(model.networks), data.n_cells, len(model.vocabulary.genes)), dtype=np.float32)
-    for rows, known, _ in model.iter_rates(data, batch_size=data.n_cells):
+    for rows, known, _ in model.iter_rates(data, batch_size=data.n_cells, device=device):
         out[:, rows] = known
     return out
 
