@@ -11,7 +11,7 @@ import pytest
 from tests.io.h5mu._files import build
 
 from tilegrn.errors import InputError
-from tilegrn.io.h5mu import _guarded
+from tilegrn.io.h5mu import _guarded, _h5heaps
 from tilegrn.io.h5mu._guarded import guarded
 from tilegrn.io.h5mu._h5mu import read_h5mu, write_h5mu
 
@@ -72,12 +72,14 @@ def test_signals_wait_until_hdf5_is_done_with_a_piece(tmp_path, monkeypatch):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_heap_that_never_ends_is_refused(tmp_path):
+@pytest.mark.parametrize("block", [1 << 24, 0, 3, 7, 8], ids=lambda n: f"block ends {n} bytes into the mark")
+def test_a_heap_that_never_ends_is_refused(block, tmp_path, monkeypatch):
     path = tmp_path / "x.h5mu"
     write_h5mu(path, build())
     data = bytearray(path.read_bytes())
     at = data.find(b"GCOL")
     data[at + 16 : at + 32] = bytes(16)  # the first object: free, and of no length
     path.write_bytes(data)
+    monkeypatch.setattr(_h5heaps, "_BLOCK", at + block)
     with pytest.raises(InputError, match=f"its heap at byte {at} never ends"):
         read_h5mu(path)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
 from typing import TYPE_CHECKING
 
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
 __all__ = ["check_heaps"]
 
 _MARK = b"GCOL\x01\0\0\0"
 """Begins a global heap collection; its size follows (8 bytes), then its objects."""
 _HEAD = 16
+_BLOCK = 1 << 24
 
 
 def check_heaps(path: Path) -> None:
@@ -23,20 +25,37 @@ def check_heaps(path: Path) -> None:
 
     Costs one pass through the file, about a second per GB.
     """
-    if path.stat().st_size <= _HEAD:
-        return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        at = data.find(_MARK)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for at in _marks(file, size):
+            file.seek(at)
+            head = file.read(_HEAD)
+            length = struct.unpack_from("<Q", head, 8)[0] if len(head) == _HEAD else 0
+            # A heap that claims more than is left is cut off there; HDF5 says so itself.
+            if not _ends(file.read(max(min(length, size - at) - _HEAD, 0))):
+                msg = f"'{path}' is damaged: its heap at byte {at} never ends. Copy or write it again."
+                raise InputError(msg)
+
+
+def _marks(file: BinaryIO, size: int) -> Iterator[int]:
+    """Yield where heaps begin. Read, not mapped: a map of a large file counts as memory of the process."""
+    for first in range(0, size, _BLOCK):
+        file.seek(first)
+        block = file.read(_BLOCK + len(_MARK) - 1)
+        at = block.find(_MARK)
         while at >= 0:
-            size = struct.unpack_from("<Q", data, at + 8)[0] if at + _HEAD <= len(data) else 0
-            end = min(at + size, len(data))
-            place = at + _HEAD
-            while place + _HEAD <= end:
-                index, length = struct.unpack_from("<H6xQ", data, place)
-                # The rest that is free has number 0, and its length counts its head.
-                step = length if index == 0 else _HEAD + -(-length // 8) * 8
-                if step < _HEAD:
-                    msg = f"'{path}' is damaged: its heap at byte {at} never ends. Copy or write it again."
-                    raise InputError(msg)
-                place += step
-            at = data.find(_MARK, at + 8)
+            yield first + at
+            at = block.find(_MARK, at + 1)
+
+
+def _ends(objects: bytes) -> bool:
+    """Walk through the objects of a heap."""
+    place = 0
+    while place + _HEAD <= len(objects):
+        index, length = struct.unpack_from("<H6xQ", objects, place)
+        # The rest that is free has number 0, and its length counts its head.
+        step = length if index == 0 else _HEAD + -(-length // 8) * 8
+        if step < _HEAD:
+            return False
+        place += step
+    return True
