@@ -18,6 +18,10 @@ def canonical_csr(x: Any) -> sparse.csr_matrix:
         # scipy adds up in the matrix's own type, where 200 + 100 is 44 (uint8) and True + True is True
         x = x.astype(np.int64)
     mat = sparse.csr_matrix(x)
+    if mat.indptr.dtype != mat.indices.dtype and mat.nnz <= np.iinfo(np.int32).max:
+        # Of mixed kinds, as files hold them, scipy widens a copy of all columns each time rows are taken.
+        narrow = (mat.indices.astype(np.int32, copy=False), mat.indptr.astype(np.int32, copy=False))
+        mat = sparse.csr_matrix((mat.data, *narrow), shape=mat.shape)
     if not mat.has_canonical_format:
         mat = mat.copy()  # the arrays may be the caller's
         mat.sum_duplicates()
