@@ -94,8 +94,7 @@ def write(path: str, *, cells: int, peaks: int, genes: int, opened: int, umis: i
     level = rng.gamma(0.7, 1.0, peaks)
     fold = np.exp(0.9 * rng.standard_normal((N_TYPES, peaks)))
     rate = level * fold
-    rate *= opened / -np.expm1(-rate).sum(1).mean()
-    for _ in range(6):  # so many peaks open on average, although a peak opens but once
+    for _ in range(7):  # so many peaks open on average, although a peak opens but once
         rate *= opened / -np.expm1(-rate).sum(1).mean()
     near = nearest_peak(gene_at, peak_at)
     base = rng.lognormal(-1.0, 1.6, n_genes)
@@ -126,7 +125,7 @@ def write(path: str, *, cells: int, peaks: int, genes: int, opened: int, umis: i
             deep = rng.lognormal(0, 0.3, (2, len(some), 1)).astype(np.float32)
             for writer, of, depth in ((writers[0], expressed, deep[0]), (writers[1], rate, deep[1])):
                 mean = ((1 - mix) * of[some] + mix * of[other]) * depth
-                # Whether and how often by one uniform number each, inverted up to counts of 3: Poisson to within 1 %.
+                # Poisson counts by inversion, one uniform number each.
                 u = rng.random(mean.shape, dtype=np.float32)
                 np.negative(mean, out=mean)
                 none = np.exp(mean)

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from tilegrn._core import rows as R
 from tilegrn._core.scaling import fit_minmax
+from tilegrn.errors import InputError
 
 
 def matrix(n: int, width: int, seed: int) -> sparse.csr_matrix:
@@ -82,13 +83,22 @@ def test_a_failed_copy_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_columns_out_of_range_are_refused(tmp_path):
+@pytest.mark.parametrize("odd", [99, -1, 2**32 + 1])
+def test_columns_out_of_range_are_refused(odd, tmp_path):
     path = tmp_path / "x.h5ad"
     ad.AnnData(matrix(4, 6, 0)).write_h5ad(path)
     with h5py.File(path, "r+") as file:
-        file["X/indices"][0] = 99
-    with pytest.raises(ValueError, match="outside its 6"):
+        columns = file["X/indices"][:].astype(np.int64)
+        columns[0] = odd
+        del file["X/indices"]
+        file["X/indices"] = columns
+    with pytest.raises(InputError, match="outside its 6"):
         R.as_rows(ad.read_h5ad(path, backed="r").X)[np.arange(4)]
+
+
+def test_rows_that_run_backwards_are_refused():
+    with pytest.raises(InputError, match="do not follow each other"):
+        R.StoredRows(np.ones(3), np.zeros(3), np.array([0, 3, 1]), (2, 4))
 
 
 @settings(max_examples=60, deadline=None)

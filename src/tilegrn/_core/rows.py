@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from tilegrn._core.sparse import canonical_csr
+from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,6 +152,9 @@ class StoredRows:
 
     def __init__(self, data: Any, indices: Any, indptr: NDArray[np.int64], shape: tuple[int, int]) -> None:
         self._data, self._indices = data, indices
+        if len(indptr) != shape[0] + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any():
+            msg = "The rows of a stored matrix do not follow each other: the file is damaged."
+            raise InputError(msg)
         self.indptr = indptr
         self.shape = (int(shape[0]), int(shape[1]))
         self.nnz = int(indptr[-1])
@@ -166,10 +170,11 @@ class StoredRows:
         for a, b in zip(first, np.append(first[1:], len(wanted)), strict=True):
             low, high = self.indptr[wanted[a]], self.indptr[wanted[b - 1] + 1]
             data[start[a] : start[b]] = self._data[low:high]
-            indices[start[a] : start[b]] = self._indices[low:high]
-        if len(indices) and (indices.min() < 0 or indices.max() >= self.shape[1]):
-            msg = f"A stored matrix names columns outside its {self.shape[1]}: the file is damaged."
-            raise ValueError(msg)
+            columns = self._indices[low:high]
+            if len(columns) and (columns.min() < 0 or columns.max() >= self.shape[1]):
+                msg = f"A stored matrix names columns outside its {self.shape[1]}: the file is damaged."
+                raise InputError(msg)
+            indices[start[a] : start[b]] = columns
         part = canonical_csr(sparse.csr_matrix((data, indices, start), shape=(len(wanted), self.shape[1])))
         return part if np.array_equal(back, np.arange(len(wanted))) else part[back]
 

@@ -10,6 +10,8 @@ import numpy as np
 from scipy import linalg, sparse
 from scipy.stats import binom, gamma, poisson
 
+from tilegrn._core.check import by_name
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -69,12 +71,13 @@ class DirectEffects:
         return np.clip(1.0 + ((new - level) / self.scale[tfs]) @ self.effect[tfs], 0.05, 20.0)
 
 
-def fitted_cells(n: int) -> NDArray[np.int64] | None:
-    """Rows of the cells that effects are fitted to: None for all, or :data:`MOST_CELLS` drawn."""
+def fitted_cells(names: NDArray[np.object_]) -> NDArray[np.int64] | None:
+    """Rows of the cells that effects are fitted to: None for all, or :data:`MOST_CELLS` drawn by name."""
+    n = len(names)
     if n <= MOST_CELLS:
         return None
     logger.info("Direct effects are fitted to %d of %d cells.", MOST_CELLS, n)
-    return np.sort(np.random.default_rng(0).choice(n, MOST_CELLS, replace=False))
+    return np.sort(by_name(names)[np.random.default_rng(0).choice(n, MOST_CELLS, replace=False)])
 
 
 def fit_direct_effects(

@@ -252,7 +252,7 @@ def _direct(model: GRNModel, source: Source, support: Support | None, data: Cell
     rows, columns = np.flatnonzero(tfs >= 0), np.flatnonzero(genes >= 0)
     if not (len(rows) and len(columns) and len(source.cells) > 1):
         return out
-    some = fitted_cells(data.n_cells)
+    some = fitted_cells(source.cells)
     counts = in_memory(source.counts, some)
     if support is None:
         depth = source.depth if some is None else source.depth[some]

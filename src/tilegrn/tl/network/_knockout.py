@@ -180,7 +180,7 @@ def _direct(
         return None
     size = np.maximum(data.size_factor.astype(np.float64), 1e-3)
     openness = column_sums(data.windows) / data.n_cells
-    some = fitted_cells(data.n_cells)
+    some = fitted_cells(source.cells)
     of_some = size if some is None else size[some]
     effects = fit_direct_effects(in_memory(source.counts, some), of_some, tfs, genes, support.tf_gene(openness))
     which = np.array(list(levels), dtype=np.int64)
