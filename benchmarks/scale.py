@@ -17,7 +17,6 @@ import json
 import resource
 import subprocess
 import sys
-import threading
 import time
 import warnings
 from pathlib import Path
@@ -90,24 +89,9 @@ def peak_gb() -> float:
 
 
 def child(step: str, path: Path, work: Path) -> None:
-    """Do a step and print its figures as JSON; resident memory without pages of files is sampled beside the peak."""
-    most = [0.0]
-    done = threading.Event()
-
-    def status() -> list[str]:
-        return Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-
-    def watch() -> None:
-        while not done.wait(0.05):
-            held = {line.split(":")[0]: line.split()[1] for line in status() if line.startswith("Rss")}
-            most[0] = max(most[0], int(held["RssAnon"]) / 2**20)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    """Do a step and print its figures as JSON."""
     found = one(step, path, work)
-    done.set()
-    watcher.join()
-    sys.stdout.write(json.dumps({**found, "peak": peak_gb(), "anonymous": most[0]}) + "\n")
+    sys.stdout.write(json.dumps({**found, "peak": peak_gb()}) + "\n")
 
 
 def main() -> None:

@@ -110,11 +110,10 @@ def predict(options: argparse.Namespace) -> None:
     from tilegrn._core import store
     from tilegrn._core.text import existing_file
 
-    lists = {"genes": options.genes, "cells": options.cells}
-    named = {
-        k: None if f is None else existing_file(f, f"The file of {k}").read_text("utf-8").split()
-        for k, f in lists.items()
-    }
+    named = {}
+    for what, file in {"genes": options.genes, "cells": options.cells}.items():
+        lines = [] if file is None else existing_file(file, f"The file of {what}").read_text("utf-8").splitlines()
+        named[what] = [line.strip() for line in lines if line.strip()] if file else None
     model = io.load_model(options.model)
     mdata = io.read_h5mu(options.h5mu, backed=True)
     _set_up(options.threads)
