@@ -160,15 +160,3 @@ def test_tfs_that_rise_together_below_their_counting_noise_have_finite_effects()
         counts = np.random.default_rng(seed).poisson(np.column_stack([level, rate])).astype(np.float32)
         found = fit_direct_effects(sparse.csr_matrix(counts), np.ones(n), np.arange(k), np.arange(k, k + m), support)
         assert np.isfinite(found.effect).all()
-
-
-def test_cells_that_effects_are_fitted_to_follow_names(monkeypatch):
-    from tilegrn.tl.network import _direct_effects as effects
-
-    names = np.array([f"c{i}" for i in range(50)], dtype=object)
-    assert effects.fitted_cells(names) is None
-    monkeypatch.setattr(effects, "MOST_CELLS", 12)
-    order = np.random.default_rng(3).permutation(50)
-    mine, theirs = (sorted(n[effects.fitted_cells(n)]) for n in (names, names[order]))
-    assert mine == theirs
-    assert len(set(mine)) == 12

@@ -10,19 +10,16 @@ from scipy import sparse
 
 from tilegrn._core import keys as K
 from tilegrn._core import store
+from tilegrn._core.some_cells import MOST_VALUES
 from tilegrn.errors import InputError, MissingStepError
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from tilegrn._core.rows import Rows
-
-__all__ = ["PredictedValues", "drawn_cells", "predicted_values", "values_in_cell"]
+__all__ = ["PredictedValues", "drawn_cells", "predicted_values"]
 
 _TRAINING_PER_JUDGED = 4
-MOST_VALUES = 60_000_000
-"""About as many open peaks of all cells together are read."""
 _LEAST = 500
 """Cells of a part that are kept however many peaks they have."""
 
@@ -94,12 +91,6 @@ def predicted_values(adata: AnnData, rna: str, predicted: str | AnnData) -> Pred
         raise MissingStepError(msg)
     where = f"{rna}.layers['{predicted}']"
     return PredictedValues(where, None, adata.layers[predicted], np.arange(adata.n_obs), np.arange(adata.n_vars))
-
-
-def values_in_cell(x: Rows) -> float:
-    """Return about how many values a cell has."""
-    some = np.unique(np.linspace(0, x.shape[0] - 1, min(x.shape[0], 256)).round().astype(np.int64))
-    return float(x[some].nnz / max(len(some), 1))
 
 
 def drawn_cells(labels: NDArray[Any], judged: str, each: float, max_cells: int, seed: int) -> NDArray[np.int64]:

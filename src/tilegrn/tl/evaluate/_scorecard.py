@@ -14,11 +14,12 @@ from scipy import sparse
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
 from tilegrn._core.rows import in_memory
+from tilegrn._core.some_cells import values_in_cell
 from tilegrn._stats import metrics as M
 from tilegrn.errors import InputError, MissingStepError
 from tilegrn.tl.evaluate import _baselines as B
 from tilegrn.tl.evaluate._baseline_data import make_inputs
-from tilegrn.tl.evaluate._judged import drawn_cells, predicted_values, values_in_cell
+from tilegrn.tl.evaluate._judged import drawn_cells, predicted_values
 from tilegrn.tl.evaluate._report import MODEL, HeldOut, Scorecard, in_words, judge
 
 if TYPE_CHECKING:

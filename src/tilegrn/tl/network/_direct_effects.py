@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,14 +9,10 @@ import numpy as np
 from scipy import linalg, sparse
 from scipy.stats import binom, gamma, poisson
 
-from tilegrn._core.check import by_name
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DirectEffects", "fit_direct_effects", "fitted_cells"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["DirectEffects", "fit_direct_effects"]
 
 PENALTY = 10.0
 """Strength of the shrinkage of a pair with average support. Chosen on one simulation, see docs."""
@@ -25,8 +20,6 @@ LEAST_SHARED = 0.1
 """Smallest share of a TF's variance taken for its expression's own: below, the estimate is noise."""
 MOST_STRETCH = 3.0
 """Largest factor by which effects are stretched."""
-MOST_CELLS = 20_000
-"""Cells that effects are fitted to, at most."""
 _LARGE = 60
 _BLOCK = 1 << 20
 _NODES = 40
@@ -69,15 +62,6 @@ class DirectEffects:
         """
         level = self.mean[tfs] + self.reliability[tfs] * (measured - self.mean[tfs])
         return np.clip(1.0 + ((new - level) / self.scale[tfs]) @ self.effect[tfs], 0.05, 20.0)
-
-
-def fitted_cells(names: NDArray[np.object_]) -> NDArray[np.int64] | None:
-    """Rows of the cells that effects are fitted to: None for all, or :data:`MOST_CELLS` drawn by name."""
-    n = len(names)
-    if n <= MOST_CELLS:
-        return None
-    logger.info("Direct effects are fitted to %d of %d cells.", MOST_CELLS, n)
-    return np.sort(by_name(names)[np.random.default_rng(0).choice(n, MOST_CELLS, replace=False)])
 
 
 def fit_direct_effects(

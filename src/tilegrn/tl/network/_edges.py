@@ -12,9 +12,10 @@ import pandas as pd
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
 from tilegrn._core.rows import column_sums, in_memory
+from tilegrn._core.some_cells import drawn_by_name
 from tilegrn.errors import InputError
 from tilegrn.tl.network._covariation import conditional_covariation
-from tilegrn.tl.network._direct_effects import fit_direct_effects, fitted_cells
+from tilegrn.tl.network._direct_effects import fit_direct_effects
 from tilegrn.tl.network._edge_tables import GroupEdges, GroupTriplets, edge_tables
 from tilegrn.tl.network._support import Support, combine, jaccard, ranks, support_of
 from tilegrn.tl.training._inputs import cell_data
@@ -252,7 +253,7 @@ def _direct(model: GRNModel, source: Source, support: Support | None, data: Cell
     rows, columns = np.flatnonzero(tfs >= 0), np.flatnonzero(genes >= 0)
     if not (len(rows) and len(columns) and len(source.cells) > 1):
         return out
-    some = fitted_cells(source.cells)
+    some = drawn_by_name(source.cells, what="Direct effects")
     counts = in_memory(source.counts, some)
     if support is None:
         depth = source.depth if some is None else source.depth[some]

@@ -16,9 +16,10 @@ from tilegrn._core import check, store
 from tilegrn._core import keys as K
 from tilegrn._core.rows import Picked, blocks, column_sums, in_memory, settled
 from tilegrn._core.scaling import MinMax
+from tilegrn._core.some_cells import drawn_by_name
 from tilegrn._core.symbols import match_symbols
 from tilegrn.errors import InputError
-from tilegrn.tl.network._direct_effects import fit_direct_effects, fitted_cells
+from tilegrn.tl.network._direct_effects import fit_direct_effects
 from tilegrn.tl.network._support import support_of
 from tilegrn.tl.training._inputs import cell_data
 from tilegrn.tl.training._source import read_source, require_alike
@@ -180,7 +181,7 @@ def _direct(
         return None
     size = np.maximum(data.size_factor.astype(np.float64), 1e-3)
     openness = column_sums(data.windows) / data.n_cells
-    some = fitted_cells(source.cells)
+    some = drawn_by_name(source.cells, what="Direct effects")
     of_some = size if some is None else size[some]
     effects = fit_direct_effects(in_memory(source.counts, some), of_some, tfs, genes, support.tf_gene(openness))
     which = np.array(list(levels), dtype=np.int64)

@@ -14,6 +14,7 @@ from tilegrn._core import check, store
 from tilegrn._core import keys as K
 from tilegrn._core.peaks import match_chroms, parse_peaks
 from tilegrn._core.rows import blocks, in_memory
+from tilegrn._core.some_cells import drawn_by_name
 from tilegrn._core.symbols import match_symbols
 from tilegrn._core.tss_pairs import tss_sites
 from tilegrn.errors import InputError
@@ -38,8 +39,6 @@ logger = logging.getLogger(__name__)
 
 ALL = "all"
 """Name of the one group where cells are not grouped."""
-MOST_CELLS = 20_000
-MOST_VALUES = 60_000_000
 _FEWEST = 10
 """Cells below which a group says nothing about where else an element is open."""
 
@@ -66,7 +65,7 @@ class PairData:
         Groups x peaks and groups x genes, sums over cells.
     peak_cells, gene_cells
         Cells x peaks and cells x genes of the cells that profiles are fitted to, CSR: all, or as many drawn as memory
-        is meant for (:data:`MOST_CELLS`, and about :data:`MOST_VALUES` open peaks).
+        is meant for, see :mod:`tilegrn._core.some_cells`.
     """
 
     grid: Grid
@@ -147,7 +146,7 @@ def read_pair_data(
     groups, member = np.unique(labels.astype(str), return_inverse=True)
     fragments, n_open = _group_sums(peak_cells, member, len(groups))
     counts, _ = _group_sums(gene_cells, member, len(groups))
-    some = _fitted(r.obs_names, n_open)
+    some = drawn_by_name(r.obs_names, what="Profiles of peaks and genes", each=n_open / max(r.n_obs, 1))
     chrom, start, end = parse_peaks(list(a.var_names))
     sizes = dict(zip(grid.chroms, map(int, grid.lengths), strict=True))
     names = match_chroms(chrom, sizes, max_absent=None, assembly=grid.assembly)
@@ -180,16 +179,6 @@ def _group_sums(x: Rows, member: NDArray[np.int64], n: int) -> tuple[Floats, int
         out[group] += (indicator @ part).toarray()
         seen += part.nnz
     return out, seen
-
-
-def _fitted(names: pd.Index, n_open: int) -> NDArray[np.int64] | None:
-    """Return cells that profiles are fitted to, drawn by name so that their order does not matter; None for all."""
-    n = len(names)
-    most = int(min(MOST_CELLS, max(MOST_VALUES * n / max(n_open, 1), _FEWEST)))
-    if n <= most:
-        return None
-    logger.info("Profiles of peaks and genes are fitted to %d of %d cells.", most, n)
-    return np.sort(check.by_name(names)[np.random.default_rng(0).choice(n, most, replace=False)])
 
 
 def _sites(mdata: MuData, rna: str, grid: Grid, tss: Any | None) -> tuple[list[str], Sites]:

@@ -17,13 +17,13 @@ from tilegrn._core.atomic import new_file, new_folder
 from tilegrn._core.mudata import no_pull
 from tilegrn._core.symbols import match_symbols
 from tilegrn.errors import InputError
+from tilegrn.io.h5mu._guarded import guarded
 from tilegrn.tl.training._predict import Predictions
 from tilegrn.tl.training._source import read_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
 
@@ -164,20 +164,17 @@ def _opened(
     import h5py
 
     inside = "mod/rna/" if target.suffix == ".h5mu" else ""
-    with new_file(target) as file:
-        _write_frame(file, frame, whole=bool(inside))
+    with new_file(target) as path, guarded(path) as file:
+        if inside:
+            import mudata
+
+            with no_pull():
+                mudata.write_h5mu(file, mudata.MuData({"rna": frame}))
+        else:
+            with h5py.File(file, "w") as handle:
+                anndata.io.write_elem(handle, "/", frame)
         with h5py.File(file, "r+") as handle:
             yield [_replaced(handle, inside + n, shape, dtype, rows_in_chunk) for n in names]
-
-
-def _write_frame(file: Path, frame: AnnData, *, whole: bool) -> None:
-    if not whole:
-        frame.write_h5ad(file)
-        return
-    import mudata
-
-    with no_pull():
-        mudata.MuData({"rna": frame}).write_h5mu(file)
 
 
 def _replaced(group: Any, name: str, shape: tuple[int, int], dtype: np.dtype[Any], rows: int) -> Any:

@@ -13,6 +13,7 @@ from scipy import sparse
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
 from tilegrn._core.rows import Picked, blocks, held, put_aside, settled, stacked
+from tilegrn._core.some_cells import drawn_by_name, values_in_cell
 from tilegrn._core.tss_pairs import tss_sites
 from tilegrn.errors import InputError, MissingStepError, StaleError
 
@@ -29,11 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Source", "join_sources", "read_source", "require_alike", "unlike"]
 
 logger = logging.getLogger(__name__)
-
-MOST_CELLS = 20_000
-MOST_VALUES = 60_000_000
-"""Most cells, and open windows in them, that statistics are fitted to; sums over cells are made of all."""
-_LEAST_CELLS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,17 +103,10 @@ class Source:
         return replace(self, counts=counts, open=opened)
 
     def some(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return those of some cells that statistics are fitted to: all, or as many drawn as memory is meant for.
-
-        At most :data:`MOST_CELLS` cells and about :data:`MOST_VALUES` open windows.
-        """
-        looked_at = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 256)).astype(np.int64))]
-        each = self.open[looked_at].nnz / max(len(looked_at), 1)
-        most = int(min(MOST_CELLS, max(MOST_VALUES / max(each, 1.0), _LEAST_CELLS)))
-        if len(rows) <= most:
-            return rows
-        logger.info("Statistics are fitted to %d of %d cells.", most, len(rows))
-        return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
+        """Return those of some cells that statistics are fitted to: all, or as many drawn as memory is meant for."""
+        each = values_in_cell(self.open, rows)
+        drawn = drawn_by_name(self.cells[rows], what="Statistics", each=each)
+        return rows if drawn is None else rows[drawn]
 
     def ordered(self) -> Source:
         """Return the sample with cells and genes sorted by name, so that nothing drawn depends on their order."""
