@@ -6,9 +6,12 @@ to; mudata 0.4 does not, and has no such option.
 
 from __future__ import annotations
 
+import random
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
+
+from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -22,19 +25,22 @@ __all__ = ["assembled", "copied", "fitting_name", "no_pull", "quiet_update"]
 
 @contextmanager
 def no_pull() -> Iterator[None]:
-    """Keep mudata from copying columns between the modalities and the MuData, whatever its version."""
+    """Keep mudata from copying columns between the modalities and the MuData, whatever its version.
+
+    It draws names for columns in passing by from Python's random numbers, which are the user's: they are put back.
+    """
     import mudata
 
-    set_options = getattr(mudata, "set_options", None)
-    if set_options is None:
-        yield
-        return
+    drawn = random.getstate()
+    set_options: Any = getattr(mudata, "set_options", None)
     # Not its own context manager: that one logs to the root logger, which installs a handler there.
-    before = set_options(pull_on_update=False).opts
+    before = None if set_options is None else set_options(pull_on_update=False).opts
     try:
         yield
     finally:
-        set_options(**before)
+        if before is not None:
+            set_options(**before)
+        random.setstate(drawn)
 
 
 def quiet_update(mdata: MuData) -> None:
@@ -74,14 +80,26 @@ def assembled(mods: Mapping[str, AnnData], *, obs: pd.DataFrame, var: pd.DataFra
 
 
 def copied(mdata: MuData) -> MuData:
-    """Copy a MuData, also one whose index names mudata's own copy stumbles over."""
+    """Copy a MuData, also one whose index names mudata's own copy stumbles over.
+
+    Raises
+    ------
+    InputError
+        If its counts stay in a file: a copy in memory would hold all that was meant not to be held.
+    """
+    if mdata.isbacked:
+        msg = (
+            f"The counts of this MuData stay in '{mdata.file.filename}', so no copy of it can be made in memory. Leave "
+            "out copy=True (the file is only read), or read it whole: grn.io.read_h5mu(path)."
+        )
+        raise InputError(msg)
     fits = all(
         getattr(mdata, axis).index.name
         == fitting_name(getattr(mdata, axis).index.name, (getattr(a, axis).index.name for a in mdata.mod.values()))
         for axis in ("obs", "var")
     )
     with no_pull():
-        if fits or mdata.isbacked:
+        if fits:
             return mdata.copy()
         slots = ("uns", "obsm", "varm", "obsp", "varp", "obsmap", "varmap")
         return assembled(

@@ -1,4 +1,4 @@
-"""The command line: ``tilegrn demo``, ``run``, ``predict`` and ``info``.
+"""The command line: ``tilegrn demo``, ``run``, ``predict``, ``edges``, ``links``, ``scan`` and ``info``.
 
 Only the standard library is imported until a command runs, so that ``--help`` answers at once.
 """
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tilegrn.cli._config import with_config
 from tilegrn.cli._parser import parser
 from tilegrn.errors import TileGRNError, WriteError
 
@@ -43,8 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     The exit code.
     """
-    options = parser().parse_args(argv)
-    options.argv = list(sys.argv[1:] if argv is None else argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    commands = parser()
+    try:
+        with_config(commands, words)
+    except TileGRNError as err:
+        return _fail(str(err), MISUSED, debug="--debug" in words)
+    options = commands.parse_args(words)
+    options.argv = words
     try:
         with _messages(debug=options.debug, level=_level(options)), _stops() as stops:
             options.command(options)

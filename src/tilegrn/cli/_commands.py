@@ -12,7 +12,7 @@ from tilegrn.errors import InputError
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["demo", "info", "predict", "run"]
+__all__ = ["demo", "info", "run", "set_up"]
 
 
 def demo(options: argparse.Namespace) -> None:
@@ -27,7 +27,7 @@ def demo(options: argparse.Namespace) -> None:
     options.out = options.folder or options.out or "tilegrn-demo"
     target = Path(options.out)
     check_target(target, force=options.force)
-    _set_up(options.threads)
+    set_up(options.threads)
     steps = Steps()
     with new_folder(target) as folder, redirect_stdout(sys.stderr):  # progress bars belong to stderr, too
         data = folder / "data"
@@ -95,62 +95,12 @@ def run(options: argparse.Namespace) -> None:
     )
     check_inputs(asked)
     check_target(target, force=options.force, inputs=tuple(asked.files.values()))
-    _set_up(options.threads)
+    set_up(options.threads)
     steps = Steps()
     with new_folder(target) as folder, redirect_stdout(sys.stderr):  # progress bars belong to stderr, too
         summary = walk(asked, folder, steps)
         finish(asked, folder, steps, summary, command=options.argv)
     _report(target, summary)
-
-
-def predict(options: argparse.Namespace) -> None:
-    """Write a model's predictions for a file."""
-    from tilegrn import io, pp, tl
-    from tilegrn._core import keys as K
-    from tilegrn._core import store
-    from tilegrn._core.text import existing_file
-
-    named = {}
-    for what, file in {"genes": options.genes, "cells": options.cells}.items():
-        lines = [] if file is None else existing_file(file, f"The file of {what}").read_text("utf-8").splitlines()
-        named[what] = [line.strip() for line in lines if line.strip()] if file else None
-    model = io.load_model(options.model)
-    mdata = io.read_h5mu(options.h5mu, backed=True)
-    _set_up(options.threads)
-    if not (store.has_record(mdata, K.REC_GRID) and store.has_record(mdata, K.REC_TSS)):
-        sizes, tss = options.chrom_sizes or options.genome, options.tss or options.genome
-        if not sizes or not tss:
-            msg = (
-                f"'{options.h5mu}' has no windows and distances yet, and no assembly was named to make them with. Give "
-                "--genome (mm10, hg38), or both --chrom-sizes and --tss, as in training."
-            )
-            raise InputError(msg)
-        grid, rule = model.vocabulary.grid, model.vocabulary.rule
-        names = {"rna": options.rna, "atac": options.atac}
-        pp.bin_peaks(mdata, sizes, window_size=grid.window_size, seed=grid.seed, **names)
-        pp.tss_distance(
-            mdata,
-            tss,
-            max_distance=rule.max_distance,
-            decay=rule.decay,
-            anchor=rule.anchor,
-            multiple=rule.multiple,
-            **names,
-        )
-    tl.predict_file(
-        mdata,
-        model,
-        options.out,
-        genes=named["genes"],
-        cells=named["cells"],
-        dtype=options.dtype,
-        rna=options.rna,
-        atac=options.atac,
-        layer=options.layer,
-        device=options.device,
-        overwrite=options.force,
-    )
-    sys.stdout.write(f"Predictions: {options.out}\n")
 
 
 def _bars(options: argparse.Namespace) -> bool:
@@ -169,7 +119,7 @@ def info(options: argparse.Namespace) -> None:
     sys.stdout.write(describe(options.path) + "\n")
 
 
-def _set_up(n: int | None) -> None:
+def set_up(n: int | None) -> None:
     """Draw without a display, and bound the threads; a process of the command line has no other users of either."""
     import matplotlib as mpl
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tilegrn import __version__
 from tilegrn.cli import _commands
+from tilegrn.cli._config import add_config
+from tilegrn.cli._tool_parsers import add_talk, add_tools, positive
 
 __all__ = ["parser"]
 
@@ -33,12 +35,12 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("folder", nargs="?", metavar="FOLDER", help="where to leave the results (default: tilegrn-demo)")
     demo.add_argument("--out", metavar="FOLDER", help="the same as FOLDER")
     size = demo.add_argument_group("size of the simulation")
-    size.add_argument("--cells", type=_positive, default=2000, metavar="N", help="cells (default: %(default)s)")
+    size.add_argument("--cells", type=positive, default=2000, metavar="N", help="cells (default: %(default)s)")
     size.add_argument(
-        "--genes", type=_positive, default=600, metavar="N", help="genes, TFs included (default: %(default)s)"
+        "--genes", type=positive, default=600, metavar="N", help="genes, TFs included (default: %(default)s)"
     )
-    size.add_argument("--peaks", type=_positive, default=3000, metavar="N", help="peaks (default: %(default)s)")
-    size.add_argument("--n-tfs", type=_positive, default=60, metavar="N", help="TFs (default: %(default)s)")
+    size.add_argument("--peaks", type=positive, default=3000, metavar="N", help="peaks (default: %(default)s)")
+    size.add_argument("--n-tfs", type=positive, default=60, metavar="N", help="TFs (default: %(default)s)")
     _add_training(demo, epochs=20)
     demo.set_defaults(command=_commands.demo)
 
@@ -55,8 +57,8 @@ def parser() -> argparse.ArgumentParser:
     genome.add_argument("--genome", metavar="NAME", help="assembly: mm10 or hg38; also mm9, mm39, hg19 with --tss")
     genome.add_argument("--tss", metavar="FILE", help="TSSs as BED or GTF (default: RefSeq of --genome)")
     genome.add_argument("--chrom-sizes", metavar="FILE", help="chromosome sizes (default: those of --genome)")
-    genome.add_argument("--window-size", type=_positive, default=1000, metavar="BP", help="default: %(default)s")
-    genome.add_argument("--max-distance", type=_positive, default=1_000_000, metavar="BP", help="default: %(default)s")
+    genome.add_argument("--window-size", type=positive, default=1000, metavar="BP", help="default: %(default)s")
+    genome.add_argument("--max-distance", type=positive, default=1_000_000, metavar="BP", help="default: %(default)s")
     genome.add_argument("--decay", type=float, default=25_000, metavar="BP", help="decay length (default: %(default)s)")
     binding = run.add_argument_group("TF binding, one of")
     binding.add_argument(
@@ -76,64 +78,23 @@ def parser() -> argparse.ArgumentParser:
     _add_training(run, epochs=None)
     run.set_defaults(command=_commands.run)
 
-    _add_predict(commands)
+    add_tools(commands, _EPILOG)
     info = commands.add_parser("info", help="what an h5mu, a model or a result folder holds", epilog=_EPILOG)
     info.add_argument("path", type=Path, metavar="H5MU|MODEL|FOLDER")
     info.add_argument("--debug", action="store_true", help="show the traceback of an error")
     info.set_defaults(command=_commands.info)
+    for command in (demo, run):
+        add_config(command)
     return top
-
-
-def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    predict = commands.add_parser(
-        "predict",
-        help="predictions of a trained model for a multiome h5mu, written to a file",
-        description="Predict the expression of every gene in every cell of an h5mu with raw counts, and write it to a "
-        "file a block of cells at a time: memory does not follow the number of cells. The input is only read.",
-        epilog=_EPILOG,
-    )
-    predict.add_argument("h5mu", type=Path, metavar="H5MU", help="multiome data with raw counts of RNA and ATAC")
-    predict.add_argument("model", type=Path, metavar="MODEL", help="folder of a model, as 'tilegrn run' leaves it")
-    predict.add_argument("out", type=Path, metavar="OUT", help="file to write: *.h5ad, *.h5mu or *.zarr")
-    predict.add_argument("--genome", metavar="NAME", help="assembly: mm10 or hg38; also mm9, mm39, hg19 with --tss")
-    predict.add_argument("--tss", metavar="FILE", help="TSSs as BED or GTF, as in training (default: RefSeq)")
-    predict.add_argument("--chrom-sizes", metavar="FILE", help="chromosome sizes (default: those of --genome)")
-    predict.add_argument("--genes", type=Path, metavar="FILE", help="symbols to write, one a line (default: all)")
-    predict.add_argument("--cells", type=Path, metavar="FILE", help="barcodes to write, one a line (default: all)")
-    predict.add_argument(
-        "--dtype", choices=("float32", "float16"), default="float32", help="of the numbers (default: %(default)s)"
-    )
-    predict.add_argument("--device", metavar="NAME", help="where to compute: cpu, cuda (default: cpu)")
-    predict.add_argument("--rna", default="rna", metavar="NAME", help="modality of the RNA (default: %(default)s)")
-    predict.add_argument("--atac", default="atac", metavar="NAME", help="modality of the ATAC (default: %(default)s)")
-    predict.add_argument("--layer", metavar="NAME", help="layer of the RNA counts (default: X)")
-    predict.add_argument("--threads", type=_positive, metavar="N", help="processor threads (default: all)")
-    predict.add_argument("--force", action="store_true", help="replace the results of an earlier run")
-    predict.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
-    predict.add_argument("--verbose", action="store_true", help="say what each step begins and chooses, too")
-    predict.add_argument("--debug", action="store_true", help="--verbose, all warnings, and the traceback of an error")
-    predict.set_defaults(command=_commands.predict)
 
 
 def _add_training(parser: argparse.ArgumentParser, *, epochs: int | None) -> None:
     group = parser.add_argument_group("training and output")
     group.add_argument("--seed", type=int, default=0, help="seed of split, training and judging (default: %(default)s)")
     usual = "by the size of the data" if epochs is None else str(epochs)
-    group.add_argument("--max-epochs", type=_positive, default=epochs, metavar="N", help=f"default: {usual}")
+    group.add_argument("--max-epochs", type=positive, default=epochs, metavar="N", help=f"default: {usual}")
     group.add_argument(
-        "--n-models", type=_positive, default=1, metavar="N", help="seeds averaged (default: %(default)s)"
+        "--n-models", type=positive, default=1, metavar="N", help="seeds averaged (default: %(default)s)"
     )
-    group.add_argument("--threads", type=_positive, metavar="N", help="processor threads (default: all)")
     group.add_argument("--accelerator", default="auto", metavar="NAME", help="cpu, gpu, ... (default: %(default)s)")
-    group.add_argument("--force", action="store_true", help="replace the results of an earlier run")
-    group.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
-    group.add_argument("--verbose", action="store_true", help="say what each step begins and chooses, too")
-    group.add_argument("--debug", action="store_true", help="--verbose, all warnings, and the traceback of an error")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        msg = f"{value} is not above 0"
-        raise argparse.ArgumentTypeError(msg)
-    return value
+    add_talk(group)

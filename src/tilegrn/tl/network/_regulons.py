@@ -78,8 +78,11 @@ def regulons(
     ToolError
         If decoupler is not installed.
     """
+    import matplotlib as mpl
+
     try:
-        import decoupler
+        with mpl.rc_context():  # what decoupler loads for its plots changes the legends of everyone
+            import decoupler
     except ImportError as error:
         msg = 'regulons needs decoupler: pip install "tilegrn[decoupler]".'
         raise ToolError(msg) from error
