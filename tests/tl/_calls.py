@@ -197,6 +197,7 @@ CALLS = [
     ),
     Call("io.provenance", lambda m, g, **k: grn.io.provenance(m)),
     Call("io.write_h5mu", lambda m, g, **k: grn.io.write_h5mu(g.folder / "made.h5mu", m)),
+    Call("io.write_layer", lambda m, g, **k: _added(m, g, k)),
     Call("io.write_zarr", lambda m, g, **k: grn.io.write_zarr(g.folder / "made.zarr", m)),
     Call(
         "io.write_homer_peaks",
@@ -211,6 +212,11 @@ def _rna(k: dict[str, Any]) -> dict[str, Any]:
 
 def _target(mdata: Any) -> str:
     return str(grn.get.edges(mdata)["target"].iloc[0])
+
+
+def _added(mdata: Any, given: Given, k: dict[str, Any]) -> None:
+    """Add a layer to the file that the call before has made."""
+    grn.io.write_layer(given.folder / "made.h5mu", mdata, modality=k.get("rna", "rna"), overwrite=True)
 
 
 def _embedding(mdata: Any, k: dict[str, Any]) -> Any:

@@ -24,10 +24,12 @@ from tilegrn.errors import InputError, WriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 
 __all__ = [
     "check_room",
+    "disk_errors",
     "new_file",
     "new_folder",
     "new_text",
@@ -287,6 +289,11 @@ class _Hashed(io.FileIO):
         n = super().write(data)
         self.sum.update(memoryview(data)[:n])
         return n
+
+
+def disk_errors(target: Path) -> AbstractContextManager[None]:
+    """Turn what the system refuses inside a block into a :class:`~tilegrn.errors.WriteError`."""
+    return _named(target, all_errors=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from tilegrn.io._tenx import read_10x
 from tilegrn.io.annotation._genome import read_chrom_sizes
 from tilegrn.io.annotation._tss import read_tss
 from tilegrn.io.h5mu._h5mu import read_h5mu, write_h5mu, write_zarr
+from tilegrn.io.h5mu._write_layer import write_layer
 from tilegrn.io.homer._peaks import write_homer_peaks
 from tilegrn.io.homer._run import run_homer
 from tilegrn.io.homer._table import read_homer
@@ -36,6 +37,7 @@ __all__ = [
     "run_homer",
     "write_h5mu",
     "write_homer_peaks",
+    "write_layer",
     "write_links",
     "write_motifs",
     "write_network",

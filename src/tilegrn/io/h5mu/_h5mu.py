@@ -13,6 +13,7 @@ from tilegrn._core.text import existing_file
 from tilegrn.errors import InputError
 from tilegrn.io.h5mu._guarded import guarded
 from tilegrn.io.h5mu._h5check import check_file, check_names, check_sparse_indices
+from tilegrn.io.h5mu._journal import recover
 from tilegrn.io.h5mu._writable import writable
 
 if TYPE_CHECKING:
@@ -208,6 +209,7 @@ def read_h5mu(path: str | Path, *, safe: bool = True, backed: bool = False) -> M
     import mudata
 
     file = existing_file(path, "The h5mu file")
+    recover(file)
     if safe:
         check_file(file)
     try:

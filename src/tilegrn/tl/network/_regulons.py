@@ -121,13 +121,13 @@ def regulons(
     seen = np.flatnonzero(depth > 0)  # decoupler takes no cell without counts, whose slopes are 0
     cells = AnnData(
         normalised_log1p(counts, np.maximum(size_factors(depth), 1e-3))[seen],
-        obs=pd.DataFrame(index=adata.obs_names[seen]),
-        var=pd.DataFrame(index=adata.var_names),
+        obs=pd.DataFrame(index=adata.obs_names[seen].to_numpy(dtype=object)),
+        var=pd.DataFrame(index=adata.var_names.to_numpy(dtype=object)),
     )
     decoupler.mt.ulm(cells, net, tmin=min_targets, empty=False, bsize=max(1, _BLOCK // adata.n_vars))
     tfs = cells.obsm["score_ulm"].columns.to_numpy(dtype=object)
     activity = np.zeros((adata.n_obs, len(tfs)), dtype=np.float32)
-    activity[seen] = cells.obsm["score_ulm"]
+    activity[seen] = cells.obsm["score_ulm"].to_numpy()
     store.set_elem(adata, "obsm", key_added, activity)
     store.put_record(out, "regulons", {"tfs": tfs, "net": net, "key": key_added})
     return out if copy else None

@@ -17,6 +17,7 @@ from tilegrn._core.atomic import new_file, new_folder
 from tilegrn._core.mudata import no_pull
 from tilegrn._core.symbols import match_symbols
 from tilegrn.errors import InputError
+from tilegrn.io.h5mu._columns import storable_frame
 from tilegrn.io.h5mu._guarded import guarded
 from tilegrn.tl.training._predict import Predictions
 from tilegrn.tl.training._source import read_source
@@ -111,10 +112,11 @@ def predict_file(
     source = read_source(mdata, rna=rna, atac=atac, layer=layer, for_training=False)
     made = Predictions(model, source, rows)
     made.warn_lost(stacklevel=3)
-    obs = adata.obs.iloc[rows].assign(size_factor=made.data.size_factor)
+    # As write_h5mu does: what a file cannot hold is converted, or named before the work.
+    obs = storable_frame(adata.obs.iloc[rows].assign(size_factor=made.data.size_factor), f"mod['{rna}'].obs")
     var = pd.DataFrame(
         {K.PREDICTABLE: (made.origin != "none")[columns], "predicted_from": made.origin[columns]},
-        index=adata.var_names[columns],
+        index=pd.Index(adata.var_names[columns].to_numpy(dtype=object), name=adata.var_names.name),
     )
     names = ["X"] + ([f"layers/{_SPREAD}"] if len(model.networks) > 1 else [])
     record = {
