@@ -120,9 +120,7 @@ def _add_intervals(mdata: MuData, file: Path) -> None:
     for name, wanted in _WANTED.items():
         own = interval[kind == wanted] if interval.shape == kind.shape else interval
         if len(own) != mdata[name].n_vars:
-            msg = (
-                f"'{file}' is damaged: it has {len(own)} intervals for {mdata[name].n_vars} '{wanted}'."
-            )
+            msg = f"'{file}' is damaged: it has {len(own)} intervals for {mdata[name].n_vars} '{wanted}'."
             raise InputError(msg)
         mdata.mod[name].var["interval"] = own.astype(object)
 

@@ -126,9 +126,7 @@ def peak_annotation(path: Path, genes: pd.DataFrame) -> pd.DataFrame:
     else:
         missing.append("peak")
     if missing:
-        msg = (
-            f"'{path}' has no column {missing}; it has {list(map(str, table.columns))}. Mend or move it."
-        )
+        msg = f"'{path}' has no column {missing}; it has {list(map(str, table.columns))}. Mend or move it."
         raise InputError(msg)
     lists = {c: table[c].str.split(";") for c in ("gene", "distance", "peak_type")}
     sizes = {c: v.str.len().to_numpy() for c, v in lists.items()}

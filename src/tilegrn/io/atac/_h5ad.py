@@ -6,9 +6,10 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from scipy import sparse
 
 from tilegrn.errors import InputError
-from tilegrn.io.h5mu._h5check import is_group, walk
+from tilegrn.io.h5mu._h5check import is_group, oddity, walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +64,10 @@ def read_parts(path: Path, layer: str | None) -> tuple[Any, pd.DataFrame, pd.Dat
         raise InputError(msg)
     if matrix.shape != (len(obs), len(var)):
         msg = f"'{path}' is damaged: {matrix.shape} values for {len(obs)} cells and {len(var)} features. Copy it again."
+        raise InputError(msg)
+    odd = oddity(matrix) if sparse.issparse(matrix) and matrix.format in {"csr", "csc"} else ""
+    if odd:
+        msg = f"'{path}' is damaged: its matrix is none ({odd}). Copy or write it again."
         raise InputError(msg)
     return matrix, obs, var
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import warnings
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from tilegrn.errors import InputError
@@ -15,9 +16,12 @@ from tilegrn.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 __all__ = ["open_bytes", "read_counts"]
 
 _HEAD_BYTES = 1 << 16
+_CHUNK = 4_000_000
 _LEAST_LINE = 4
 """Bytes of the shortest entry: row, blank, column, line end."""
 _RATIO = 300
@@ -52,7 +56,7 @@ def read_counts(path: Path, n_features: int, n_cells: int) -> sparse.csr_matrix:
         If the header is none, claims another shape than the lists or more entries than the file can hold, or an entry
         is damaged, negative or not finite.
     """
-    rows, columns, values = _header(path)
+    rows, columns, values, pattern = _header(path)
     if (rows, columns) == (n_features, n_cells):
         across = True
     elif (columns, rows) == (n_features, n_cells):
@@ -64,28 +68,78 @@ def read_counts(path: Path, n_features: int, n_cells: int) -> sparse.csr_matrix:
         )
         raise InputError(msg)
     _refuse_claims(path, values)
-    from scipy.io import mmread
-
-    try:
-        with open_bytes(path) as file, warnings.catch_warnings():
-            warnings.simplefilter("error")
-            found = mmread(file)
-    except MemoryError as err:
-        msg = f"'{path}' is too large for the memory that is left. Take fewer cells, or use a larger machine."
-        raise InputError(msg) from err
-    except (ValueError, TypeError, OverflowError, OSError, EOFError, zlib.error, Warning) as err:
-        msg = f"'{path}' cannot be read as a Matrix Market file: {err}. Copy or export it again."
-        raise InputError(msg) from err
-    matrix = sparse.csr_matrix(found.T if across else found, dtype=np.float32)
+    at = _entries(path, values, (rows, columns), pattern=pattern)
+    cell, feature = (at[1], at[0]) if across else (at[0], at[1])
+    matrix = sparse.csr_matrix((at[2], (cell, feature)), shape=(n_cells, n_features))
     matrix.sum_duplicates()
-    if matrix.shape != (n_cells, n_features) or not np.isfinite(matrix.data).all() or (matrix.data < 0).any():
-        msg = f"'{path}' holds negative or infinite values, which are no counts. Export the raw counts."
-        raise InputError(msg)
     return matrix
 
 
-def _header(path: Path) -> tuple[int, int, int]:
-    """Rows, columns and entries that the file claims to have."""
+def _entries(
+    path: Path, n_values: int, shape: tuple[int, int], *, pattern: bool
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    """Read rows and columns (from 0) and values, by pandas: scipy's reader crashes on damaged files."""
+    row, column = np.empty(n_values, dtype=np.int32), np.empty(n_values, dtype=np.int32)
+    value = np.ones(n_values, dtype=np.float32)
+    names = ["row", "column"] if pattern else ["row", "column", "value"]
+    done = 0
+    try:
+        with open_bytes(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("error", category=Warning)  # pandas warns of lines that are too long
+            _skip_header(file)
+            if n_values:
+                parts = pd.read_csv(file, sep=r"\s+", header=None, names=names, index_col=False, chunksize=_CHUNK)
+                for part in parts:
+                    end = done + len(part)
+                    if end > n_values:
+                        done = n_values + 1
+                        break
+                    for place, name, size in ((row, "row", shape[0]), (column, "column", shape[1])):
+                        number = part[name].to_numpy()
+                        if number.dtype.kind not in "iu" or number.min() < 1 or number.max() > size:
+                            _damaged(path, f"an entry lies outside of {shape[0]:,} x {shape[1]:,}, or is no number")
+                        place[done:end] = number - 1
+                    if not pattern:
+                        held = part["value"].to_numpy()
+                        if held.dtype.kind not in "iuf" or not np.isfinite(held).all() or (held < 0).any():
+                            msg = f"'{path}' holds negative or infinite values, or none where counts should be. "
+                            raise InputError(msg + "Export the raw counts.")
+                        value[done:end] = held
+                    done = end
+    except MemoryError as err:
+        msg = f"'{path}' is too large for the memory that is left. Take fewer cells, or use a larger machine."
+        raise InputError(msg) from err
+    except InputError:
+        raise
+    except (
+        ValueError,
+        TypeError,
+        OverflowError,
+        OSError,
+        EOFError,
+        zlib.error,
+    ) as err:  # pandas' errors are ValueErrors
+        msg = f"'{path}' cannot be read as a Matrix Market file: {err}. Copy or export it again."
+        raise InputError(msg) from err
+    if done != n_values:
+        _damaged(path, f"its header names {n_values:,} entries, and it has {'fewer' if done < n_values else 'more'}")
+    return row, column, value
+
+
+def _damaged(path: Path, what: str) -> NoReturn:
+    msg = f"'{path}' is damaged: {what}. Copy or export it again."
+    raise InputError(msg)
+
+
+def _skip_header(file: Any) -> None:
+    """Leave a file at its first entry."""
+    for line in file:
+        if line.strip() and not line.startswith(b"%"):
+            return
+
+
+def _header(path: Path) -> tuple[int, int, int, bool]:
+    """Rows, columns and entries that the file claims to have, and whether these have no values."""
     try:
         with open_bytes(path) as file:
             head = file.read(_HEAD_BYTES)
@@ -111,7 +165,7 @@ def _header(path: Path) -> tuple[int, int, int]:
         if len(sizes) != 3 or not all(s.isdigit() and len(s) < 19 for s in sizes):
             break
         rows, columns, values = (int(s) for s in sizes)
-        return rows, columns, values
+        return rows, columns, values, words[3] == "pattern"
     msg = f"'{path}' is damaged: the line with its rows, columns and entries cannot be read. Export it again."
     raise InputError(msg)
 
