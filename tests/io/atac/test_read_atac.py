@@ -39,15 +39,23 @@ def test_gzipped_lists_and_a_path_of_the_matrix(tmp_path):
         assert list(atac.var_names) == NAMES
 
 
-def test_granges_that_r_wrote_prove_that_they_count_from_1(tmp_path):
+def test_granges_that_r_wrote_count_from_1(tmp_path):
     rows = "".join(f'"{i}","{c}",{a + 1},{b},{b - a},"*"\n' for i, (c, a, b) in enumerate(PEAKS, 1))
     made = folder(tmp_path / "x", name="peaks.csv", peaks='"","seqnames","start","end","width","strand"\n' + rows)
     assert list(read_atac(made).var_names) == NAMES
-    with pytest.raises(InputError, match=r"start='0-based' was given .* its column of widths counts both ends"):
-        read_atac(made, start="0-based")
+    # Signac's assays of Cell Ranger's peaks have BED's numbers in a GRanges.
+    assert read_atac(made, start="0-based").var_names[0] == "chr1:101-600"
     rows = "".join(f'"{i}"\t"{c}"\t{a + 1}\t{b}\t{b - a}\n' for i, (c, a, b) in enumerate(PEAKS, 1))
     write(made / "peaks.csv", '"seqnames"\t"start"\t"end"\t"width"\n' + rows)  # write.table: a column more than names
     assert list(read_atac(made).var_names) == NAMES
+
+
+def test_a_position_0_is_no_granges(tmp_path):
+    table = "seqnames\tstart\tend\twidth\nchr1\t0\t10\t11\nchr1\t20\t30\t11\nchr1\t40\t51\t12\nchr2\t1\t9\t9\n"
+    made = folder(tmp_path / "x", name="peaks.tsv", peaks=table)
+    assert read_atac(made).var_names[0] == "chr1:0-10"
+    with pytest.raises(InputError, match="'chr1:0' starts at 0: its positions are 0-based"):
+        read_atac(made, start="1-based")
 
 
 def test_a_bed_may_be_said_to_count_from_1(tmp_path):
@@ -124,7 +132,7 @@ def test_lists_that_do_not_fit(tmp_path):
         read_atac(folder(tmp_path / "x", peaks=peaks.replace("1\t9\n", "9\t9\n", 1)))
     with pytest.raises(InputError, match="start of row 2 is 'x', not a whole number"):
         read_atac(folder(tmp_path / "x", peaks="chr1\t1\t9\nchr1\tx\t9\nchr2\t1\t9\nchr3\t1\t9\n"))
-    with pytest.raises(InputError, match="row 2 of the features has 2 columns, not 3"):
+    with pytest.raises(InputError, match="end of row 2 is '', not a whole number"):
         read_atac(folder(tmp_path / "x", peaks="chr1\t1\t9\nchr1\t9\n"))
 
 

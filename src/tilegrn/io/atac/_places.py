@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import logging
 import re
@@ -69,6 +68,8 @@ def of_table(table: pd.DataFrame, where: str, names: Sequence[str] | None = None
     found = {key: next((by[s] for s in spelled if s in by), None) for key, spelled in COORDINATES.items()}
     if found["chrom"] is None or found["start"] is None:
         return None
+    if found["end"] is not None:
+        found["idx"] = None  # of ArchR's peaks; only tiles need it
     numbers = {
         key: None if found[key] is None else _whole(table[found[key]], str(found[key]), where)
         for key in ("start", "end", "width", "idx")
@@ -101,28 +102,24 @@ def read_places(path: Path) -> Places:
         If it is empty, or a line holds no place.
     """
     where = f"'{path}'"
-    text = "".join(f"{line}\n" for _, line in data_lines(read_text(path)))
-    first = text.partition("\n")[0]
-    separator = "\t" if "\t" in first else "," if "," in first else "\t"
-    try:
-        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
-    except csv.Error as err:
-        msg = f"{where} cannot be read as a table: {err}. Export it again."
-        raise InputError(msg) from err
-    if not rows:
+    text = read_text(path)
+    number, first = next(data_lines(text), (0, ""))
+    if not number:
         msg = f"{where} names no features."
         raise InputError(msg)
-    head = {c.strip().lower() for c in rows[0]}
-    if head & set(COORDINATES["start"]):
-        columns = rows[0] if len(rows) < 2 or len(rows[1]) == len(rows[0]) else ["", *rows[0]]  # R's row names
-        places = of_table(_frame(rows[1:], columns, where), where) if len(rows) > 1 else None
+    separator = "\t" if "\t" in first else "," if "," in first else "\t"
+    head = [c.strip().strip('"') for c in first.split(separator)]
+    if {c.lower() for c in head} & set(COORDINATES["start"]):
+        table = _table(text, where, separator, skip=number)
+        columns = head if len(table.columns) == len(head) else ["", *head]  # R's row names have no title
+        places = of_table(table.set_axis(columns, axis=1), where) if len(table.columns) == len(columns) else None
         if places is None:
-            msg = f"{where} has no rows, or no columns for chromosome and start; it has {rows[0][:6]}."
+            msg = f"{where} has no rows, or no columns for chromosome and start; it has {head[:6]}."
             raise InputError(msg)
         return places
-    columns = [str(i) for i in range(len(rows[0]))]
-    table = _frame(rows, columns, where)
-    if len(columns) >= 3 and re.fullmatch(r"\s*[0-9]+\s*", rows[0][1]):
+    table = _table(text, where, separator, skip=number - 1)
+    columns, row = [str(c) for c in table.columns], list(table.iloc[0])
+    if len(columns) >= 3 and re.fullmatch(r"\s*[0-9]+\s*", row[1]):
         bed = of_table(table.rename(columns={"0": "chrom", "1": "start", "2": "end"}), where)
         if bed is not None:
             return Places(bed.chrom, bed.start, bed.end, bed.names, usual="0-based")
@@ -136,12 +133,16 @@ def read_places(path: Path) -> Places:
     )
 
 
-def _frame(rows: list[list[str]], columns: list[str], where: str) -> pd.DataFrame:
-    odd = next((i for i, row in enumerate(rows) if len(row) != len(columns)), None)
-    if odd is not None:
-        msg = f"{where}: row {odd + 1} of the features has {len(rows[odd])} columns, not {len(columns)}. Is it whole?"
-        raise InputError(msg)
-    return pd.DataFrame(rows, columns=columns, dtype=object)
+def _table(text: str, where: str, separator: str, *, skip: int) -> pd.DataFrame:
+    """Read all rows below the first lines as text, in columns named by their numbers."""
+    try:
+        table = pd.read_csv(
+            io.StringIO(text), sep=separator, skiprows=skip, header=None, dtype=str, keep_default_na=False, comment="#"
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OverflowError) as err:
+        msg = f"{where} cannot be read as a table of features: {err}. Export it again."
+        raise InputError(msg) from err
+    return table.set_axis([str(i) for i in range(table.shape[1])], axis=1)
 
 
 def settled(
@@ -210,7 +211,8 @@ def _base(places: Places, start: NDArray[np.int64], end: NDArray[np.int64], wher
     if said is not None and proof is not None and said != proof:
         msg = f"start='{said}' was given for {where}, but {reason}: its positions are {proof}. Give start='{proof}'."
         raise InputError(msg)
-    base = said or proof or places.usual
+    usual, because = _usual(places, start, end)
+    base, reason = (said, "as said") if said else (proof, reason) if proof else (usual, because)
     if base is None:
         msg = (
             f"Nothing in {where} says whether '{places.names[0]}' counts from 0 or from 1. Say so: start='0-based' "
@@ -219,19 +221,27 @@ def _base(places: Places, start: NDArray[np.int64], end: NDArray[np.int64], wher
             "it)."
         )
         raise InputError(msg)
-    logger.info("Positions of %s are %s: %s.", where, base, "as said" if said else reason or "as in BED")
+    logger.info("Positions of %s are %s: %s.", where, base, reason)
     return base
+
+
+def _usual(places: Places, start: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[Base | None, str]:
+    """Say what the source takes its positions for, which whoever knows their origin may say otherwise.
+
+    A GRanges counts both ends whatever it was made of; Signac's keeps the numbers of Cell Ranger's BED.
+    """
+    if places.width is not None:
+        if (places.width == end - start + 1).all():
+            return "1-based", "its column of widths counts both ends"
+        if (places.width == end - start).all():
+            return "0-based", "its column of widths leaves the end out"
+    return places.usual, "as in BED"
 
 
 def _proof(places: Places, start: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[Base | None, str]:
     """Say what the positions themselves prove, and why."""
     if not len(start):
         return None, ""
-    if places.width is not None:
-        if (places.width == end - start + 1).all():
-            return "1-based", "its column of widths counts both ends"
-        if (places.width == end - start).all():
-            return "0-based", "its column of widths leaves the end out"
     if (start == 0).any():
         return "0-based", f"'{places.names[int((start == 0).argmax())]}' starts at 0"
     span = int(np.bincount(np.minimum(end - start, 10**6)).argmax()) if (end > start).all() else 0

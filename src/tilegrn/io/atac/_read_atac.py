@@ -65,9 +65,9 @@ def read_atac(
         - An AnnData. It is left as it is.
     start
         Where positions begin. ``"0-based"``: the end is no part of the peak, as in BED. ``"1-based"``: both ends are
-        part of it, as in a GRanges of R. None takes what the source proves: a BED file; a column of widths; a position
-        0; tiles that lie on their grid. Where nothing does, or what is said contradicts it, that is an error: a shift
-        of one base is never guessed.
+        part of it, as in a GRanges of R. None takes what the source says: it is a BED file, or has a column of widths;
+        or proves: a position is 0, or all lie on the grid of tiles. Where it does neither, or what is given contradicts
+        a proof, that is an error: a shift of one base is never guessed.
     width
         Width in bp of tiles that are listed by their starts alone (ArchR's TileMatrix); taken from the columns
         ``start`` and ``idx`` where both are there.
