@@ -111,14 +111,7 @@ def _entries(
         raise InputError(msg) from err
     except InputError:
         raise
-    except (
-        ValueError,
-        TypeError,
-        OverflowError,
-        OSError,
-        EOFError,
-        zlib.error,
-    ) as err:  # pandas' errors are ValueErrors
+    except (ValueError, TypeError, OverflowError, OSError, EOFError, zlib.error, Warning) as err:
         msg = f"'{path}' cannot be read as a Matrix Market file: {err}. Copy or export it again."
         raise InputError(msg) from err
     if done != n_values:
