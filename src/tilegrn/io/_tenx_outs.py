@@ -135,7 +135,7 @@ def peak_annotation(path: Path, genes: pd.DataFrame) -> pd.DataFrame:
         msg = f"'{path}': row {uneven[0] + 1} has unlike numbers of genes, distances and types. Copy it again."
         raise InputError(msg)
     long = pd.DataFrame({"peak": peak, **lists}).explode(list(lists), ignore_index=True)
-    distance = pd.to_numeric(long["distance"].replace("", np.nan), errors="coerce")
+    distance = pd.to_numeric(long["distance"], errors="coerce")
     odd = np.flatnonzero(distance.isna() & (long["distance"] != ""))
     if len(odd):
         msg = f"'{path}': '{long['distance'].iloc[odd[0]]}' is no distance in bp. Copy it again."
