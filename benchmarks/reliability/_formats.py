@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BASES = "ACGTTGCANNACGTacgtGGCCATAT" * 8
+INTERVALS = ["chr1:1-2", "chr1:3-4", "chr1:5-6", "chr1:1-9", "chr1:20-90", "chr2:3-70"]
 PLACES = pd.DataFrame({"chrom": ["chr1", "chr2"], "start": [10, 50], "end": [90, 150]})
 
 
@@ -54,9 +55,15 @@ def _all_numbers(mdata: Any) -> float:
     return total
 
 
+def _ten_counts() -> Any:
+    x = sparse.random(6, 5, 0.5, format="csc", random_state=0, dtype=np.float32)
+    x.data[:] = np.ceil(x.data * 5)
+    return x
+
+
 def tenx(path: Path) -> None:
     """Write a matrix as Cell Ranger ARC does."""
-    x = sparse.random(6, 5, 0.5, format="csc", random_state=0, dtype=np.float32)
+    x = _ten_counts()
     with h5py.File(path, "w") as file:
         group = file.create_group("matrix")
         group["barcodes"] = np.array([f"AC{i}-1" for i in range(5)], dtype="S")
@@ -68,7 +75,54 @@ def tenx(path: Path) -> None:
         features["name"] = np.array(["A", "B", "C", "chr1:1-9", "chr1:20-90", "chr2:3-70"], dtype="S")
         features["feature_type"] = np.array(["Gene Expression"] * 3 + ["Peaks"] * 3, dtype="S")
         features["genome"] = np.array(["mm10"] * 6, dtype="S")
-        features["interval"] = np.array(["chr1:1-2"] * 6, dtype="S")
+        features["interval"] = np.array(INTERVALS, dtype="S")
+
+
+def tenx_folder(path: Path) -> None:
+    """Write the same counts as the folder that Cell Ranger ARC writes."""
+    x = _ten_counts().astype(np.int32)
+    path.mkdir()
+    names = ["A", "B", "C", "chr1:1-9", "chr1:20-90", "chr2:3-70"]
+    places = [i.replace(":", "\t").replace("-", "\t") for i in INTERVALS]
+    kinds = ["Gene Expression"] * 3 + ["Peaks"] * 3
+    rows = zip(names, kinds, places, strict=True)
+    texts = {
+        "matrix.mtx.gz": _matrix_market(x),
+        "features.tsv.gz": "".join(f"E{i}\t{n}\t{k}\t{p}\n" for i, (n, k, p) in enumerate(rows)),
+        "barcodes.tsv.gz": "".join(f"AC{i}-1\n" for i in range(5)),
+    }
+    for name, content in texts.items():
+        (path / name).write_bytes(gzip.compress(content.encode(), mtime=0))
+
+
+def _matrix_market(x: Any) -> str:
+    at = x.tocoo()
+    head = f"%%MatrixMarket matrix coordinate integer general\n% by hand\n{x.shape[0]} {x.shape[1]} {at.nnz}\n"
+    return head + "".join(f"{i + 1} {j + 1} {v}\n" for i, j, v in zip(at.row, at.col, at.data, strict=True))
+
+
+def _accessibility(path: Path) -> None:
+    """Write a folder as one exports it from R."""
+    x = sparse.random(19, 5, 0.5, format="csc", random_state=0, dtype=np.float32)
+    path.mkdir()
+    (path / "matrix.mtx").write_text(_matrix_market((x * 9).astype(np.int32)))
+    (path / "peaks.bed").write_text(BED)
+    (path / "barcodes.tsv").write_text("".join(f"AC{i}-1\n" for i in range(5)))
+
+
+def _h5ad(path: Path) -> None:
+    """Write tiles as SnapATAC2 does."""
+    import anndata
+
+    x = sparse.random(5, 8, 0.5, format="csr", random_state=0, dtype=np.float32)
+    x.data[:] = np.ceil(x.data * 9)
+    var = pd.DataFrame(index=[f"chr1:{i * 500}-{i * 500 + 500}" for i in range(8)])
+    anndata.AnnData(x, obs=pd.DataFrame({"n": range(5)}, index=[f"AC{i}" for i in range(5)]), var=var).write_h5ad(path)
+
+
+def read_accessibility(path: Path) -> float:
+    """Read accessibility and every number in it."""
+    return float(grn.io.read_atac(path).X.sum())
 
 
 def _model(path: Path) -> None:
@@ -178,6 +232,9 @@ FORMATS = {
     for f in (
         Format("cells.h5mu", _h5mu, read_cells),
         Format("tenx.h5", tenx, lambda path: _all_numbers(grn.io.read_10x(path, duplicates="drop"))),
+        Format("outs", tenx_folder, lambda path: _all_numbers(grn.io.read_10x(path, duplicates="drop"))),
+        Format("atac", _accessibility, read_accessibility),
+        Format("tiles.h5ad", _h5ad, read_accessibility),
         Format("model", _model, lambda path: grn.io.load_model(path)),
         Format("genes.gtf", text(GTF), grn.io.read_tss),
         Format("genes.gtf.gz", zipped(GTF), grn.io.read_tss),

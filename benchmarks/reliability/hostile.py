@@ -136,7 +136,7 @@ def mutated(name: str, n: int, seed: int = 0) -> Counter[str]:
                 shutil.copytree(good, path)
                 target = sorted(path.iterdir())[i % 3]
                 target.write_bytes(mutate(target.read_bytes(), rng))
-                if i % 2:
+                if i % 2 and (path / "manifest.json").is_file():
                     with contextlib.suppress(ValueError, KeyError, TypeError):
                         resigned(path)
             else:

@@ -2,7 +2,7 @@
 
 The walk: ``grn.pp`` (windows, distances, binding, scaling), ``grn.tl`` (potentials, model, predictions, scorecard,
 edges), ``grn.pl`` (plots); ``grn.io`` reads and writes, ``grn.get`` gives labelled tables, ``grn.datasets`` simulates
-data, ``grn.motifs`` scans sequences.
+data, ``grn.motifs`` scans sequences. What takes a MuData is also found on it: ``mdata.grn.pp.bin_peaks("mm10")``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from tilegrn import errors
+from tilegrn._accessor import register_once
 
 if TYPE_CHECKING:
     from tilegrn import datasets, get, io, motifs, pl, pp, tl
@@ -33,3 +34,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+register_once()

@@ -134,7 +134,9 @@ def listed(mdata):
     """What ``grn.get`` lists."""
     cube = grn.get.tensor(mdata, sorted(mdata.obs_names)[:5], genes=["Gene12", "Gene30"])
     window, peak = grn.get.windows(mdata), grn.get.peak_tg(mdata)
+    apart = pd.DataFrame(grn.get.ranges(mdata).df)
     return {
+        "get.ranges": rows(apart.astype({"Chromosome": str}), "Name"),
         "get.windows": rows(window.reset_index(), "name"),
         "get.peak_tg": rows(peak, "peak_id", "target_id", "TSS_dist"),
         "get.window_tg": rows(grn.get.window_tg(mdata), "window_id", "target_id"),

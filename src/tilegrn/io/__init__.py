@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tilegrn.io._activity import read_activity
+from tilegrn.io._join import join
 from tilegrn.io._links import write_links
 from tilegrn.io._networks import read_crispri, read_network, write_network
 from tilegrn.io._provenance import provenance
 from tilegrn.io._tenx import read_10x
 from tilegrn.io.annotation._genome import read_chrom_sizes
 from tilegrn.io.annotation._tss import read_tss
+from tilegrn.io.atac._read_atac import read_atac
 from tilegrn.io.h5mu._h5mu import read_h5mu, write_h5mu, write_zarr
 from tilegrn.io.h5mu._write_layer import write_layer
 from tilegrn.io.homer._peaks import write_homer_peaks
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "jaspar_motifs",
+    "join",
     "load_model",
     "provenance",
     "read_10x",
     "read_activity",
+    "read_atac",
     "read_chrom_sizes",
     "read_crispri",
     "read_h5mu",

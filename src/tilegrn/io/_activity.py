@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tilegrn._core.ranges import plain_table
 from tilegrn._core.text import data_lines, existing_file, read_text, split_tabs
 from tilegrn.errors import InputError, ToolError
 
@@ -31,7 +32,7 @@ def read_activity(path: str | os.PathLike[str], elements: pd.DataFrame) -> NDArr
         BED of peaks (plain or gzipped): each counts with its signal, column 7 of narrowPeak and broadPeak, else column
         5, else 1. Or a bigWig (``.bw``, ``.bigWig``) of coverage, which needs pyBigWig.
     elements
-        ``chrom, start, end`` (half-open bp), chromosomes spelt as in the file.
+        ``chrom, start, end`` (half-open bp), or a PyRanges; chromosomes spelt as in the file.
 
     Returns
     -------
@@ -45,6 +46,7 @@ def read_activity(path: str | os.PathLike[str], elements: pd.DataFrame) -> NDArr
     ToolError
         If a bigWig is given and pyBigWig is not installed.
     """
+    elements = plain_table(elements)
     missing = [c for c in ("chrom", "start", "end") if c not in elements.columns]
     if missing:
         msg = f"The table of elements has no column {missing}; it has {list(map(str, elements.columns))}."

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Literal, TextIO
 import numpy as np
 import pandas as pd
 
-from tilegrn._core.atomic import new_text
+from tilegrn._core.atomic import new_file, new_text
+from tilegrn._core.edge_formats import FORMATS
 from tilegrn._core.text import existing_file, read_text
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
     import os
+
+    from tilegrn._core.edge_formats import NetworkFormat
 
 __all__ = ["read_crispri", "read_network", "write_network"]
 
@@ -154,20 +157,23 @@ def write_network(
     path: str | os.PathLike[str],
     edges: pd.DataFrame,
     *,
-    format: Literal["auto", "csv", "graphml", "decoupler"] = "auto",
+    format: Literal["auto", "csv", "graphml"] | NetworkFormat = "auto",
 ) -> None:
-    """Write edges for other programs.
+    """Write edges for other tools.
 
     Parameters
     ----------
     path
-        Replaced if there; whole or not at all.
+        Replaced if there; whole or not at all. ``.gz`` compresses, ``.parquet`` writes Parquet (of tables), ``.tsv``
+        separates columns by tabs.
     edges
         From ``grn.get.edges(mdata)``: ``source, target`` and any further columns.
     format
-        ``"csv"``: the table as it is (``.gz`` compresses), which gretapy and Cytoscape read; ``"graphml"``: a directed
-        graph with the columns as attributes of the edges; ``"decoupler"``: CSV ``source, target, weight`` with weight =
-        score x sign, one row per pair. ``"auto"`` takes GraphML for ``.graphml`` and else CSV.
+        ``"csv"``: the table as it is, which Cytoscape reads; ``"graphml"``: a directed graph with the columns as
+        attributes of the edges; ``"decoupler"``, ``"gretapy"``, ``"celloracle"`` (a base GRN) or ``"scenicplus"``
+        (eRegulons): the columns of these tools, as :func:`tilegrn.get.edges` describes them. ``"auto"`` takes GraphML
+        for ``.graphml`` and else the table as it is. SCENIC+ reads its table by tabs (name it ``.tsv``), CellOracle
+        its own as Parquet.
 
     Raises
     ------
@@ -180,26 +186,21 @@ def write_network(
         msg = f"The table of edges has no column {missing}; it has {list(map(str, edges.columns))}."
         raise InputError(msg)
     kind = format if format != "auto" else ("graphml" if where.suffix == ".graphml" else "csv")
-    if kind not in ("csv", "graphml", "decoupler"):
-        msg = f"format='{format}' is unknown; there are 'auto', 'csv', 'graphml' and 'decoupler'."
+    if kind not in ("csv", "graphml", *FORMATS):
+        msg = f"format='{format}' is unknown; there are 'auto', 'csv', 'graphml', {', '.join(map(repr, FORMATS))}."
         raise InputError(msg)
-    with new_text(where) as out:
-        if kind == "graphml":
+    if kind == "graphml":
+        with new_text(where) as out:
             _graphml(out, edges)
-        else:
-            table = edges if kind == "csv" else decoupler_net(edges)
-            table.to_csv(out, index=False, lineterminator="\n")
-
-
-def decoupler_net(edges: pd.DataFrame) -> pd.DataFrame:
-    """Return ``source, target, weight`` as decoupler takes it; of several rows of a pair the strongest stays."""
-    score = edges["score"].to_numpy(dtype=np.float64) if "score" in edges else np.ones(len(edges))
-    sign = edges["sign"].to_numpy(dtype=np.float64) if "sign" in edges else np.ones(len(edges))
-    net = pd.DataFrame(
-        {"source": edges["source"].astype(str), "target": edges["target"].astype(str), "weight": score * sign}
-    )
-    order = np.argsort(-np.abs(net["weight"].to_numpy()), kind="stable")
-    return net.iloc[order].drop_duplicates(["source", "target"]).reset_index(drop=True)
+        return
+    table = edges if kind == "csv" else FORMATS[kind](edges)
+    if where.suffix == ".parquet":
+        with new_file(where) as temporary:
+            table.to_parquet(temporary, index=False)
+        return
+    separator = "\t" if ".tsv" in where.suffixes else ","
+    with new_text(where) as out:
+        table.to_csv(out, sep=separator, index=False, lineterminator="\n")
 
 
 def _graphml(out: TextIO, edges: pd.DataFrame) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import warnings
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,10 +13,11 @@ import numpy as np
 from tilegrn._core.mudata import no_pull
 from tilegrn._core.text import existing_file
 from tilegrn.errors import InputError
+from tilegrn.io._tenx_outs import companions, find_matrix, peak_annotation, read_mtx_folder
 from tilegrn.io.h5mu._h5check import is_group, is_link, walk
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from mudata import MuData
 
@@ -31,55 +32,120 @@ _GIVE = "Give the filtered_feature_bc_matrix.h5 that cellranger-arc count made."
 
 
 def read_10x(path: str | Path, *, duplicates: Literal["error", "drop"] = "error") -> MuData:
-    """Read the ``filtered_feature_bc_matrix.h5`` of a 10x multiome run, through muon.
+    """Read the counts of a 10x multiome run, with what Cell Ranger ARC left beside them.
 
     Parameters
     ----------
     path
-        The file of Cell Ranger ARC.
+        ``filtered_feature_bc_matrix.h5``; the folder ``outs/`` of Cell Ranger ARC, of which the h5 is read if it is
+        there; or ``filtered_feature_bc_matrix/`` with ``matrix.mtx``, ``features.tsv`` and ``barcodes.tsv``, plain or
+        gzipped.
     duplicates
         What to do with gene symbols that occur more than once (a 10x reference holds a few): raise, or drop all genes
         of such symbols with a warning. They are never renamed, as ``TBCE-1`` would be no gene of any TSS table.
 
     Returns
     -------
-    MuData with the modalities ``rna`` and ``atac``; ``var["interval"]`` is kept.
+    MuData with the modalities ``rna`` and ``atac``. Kept are, where 10x gives them and named as muon names them:
+
+    ``rna.var["gene_ids"]``, ``rna.var["interval"]``
+        Identifiers and places of genes.
+    ``atac.uns["atac"]["peak_annotation"]``
+        Of ``atac_peak_annotation.tsv`` beside the matrix: a table indexed by ``gene_name`` with ``peak``, ``distance``
+        (bp) and ``peak_type``.
+    ``atac.uns["files"]["fragments"]``
+        Path of ``atac_fragments.tsv.gz`` beside the matrix. The file is not read.
 
     Raises
     ------
     InputError
         The file is missing, is no 10x matrix (the message says what it is and how to read that), is damaged, lacks one
-        of the two modalities, or symbols are repeated.
+        of the two modalities, or symbols are repeated; or what lies beside it is damaged.
     """
     if duplicates not in {"error", "drop"}:
         msg = f"duplicates is '{duplicates}'; it must be 'error' or 'drop'."
         raise InputError(msg)
-    file = existing_file(path, "The 10x file")
+    given = Path(path).expanduser()
+    file = find_matrix(given) if given.is_dir() else existing_file(given, "The 10x file")
+    mdata = _of_folder(file) if file.is_dir() else _of_h5(file)
+    names = mdata["rna"].var_names
+    if not names.is_unique:
+        twice = [str(n) for n in names[names.duplicated()].unique()]
+        text = f"{len(twice)} gene symbols occur more than once in '{file}' ({', '.join(twice[:5])})"
+        if duplicates == "error":
+            msg = f"{text}. Drop them with grn.io.read_10x(path, duplicates='drop')."
+            raise InputError(msg)
+        warnings.warn(f"{text}; these genes are dropped.", UserWarning, stacklevel=2)
+        with _quiet():
+            once = mdata["rna"][:, ~names.duplicated(keep=False)].copy()
+            mdata = type(mdata)({**mdata.mod, "rna": once})
+    annotation, fragments = companions(file)
+    uns = mdata["atac"].uns
+    if annotation is not None:
+        uns["atac"] = {"peak_annotation": peak_annotation(annotation, mdata["rna"].var)}
+    if fragments is not None:
+        uns["files"] = {"fragments": str(fragments)}
+    return mdata
+
+
+def _of_h5(file: Path) -> MuData:
+    """Read an h5 file through muon."""
     _check(file)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what muon's own imports say about themselves
         import muon
+    with _quiet():
+        try:
+            mdata: MuData = muon.read_10x_h5(file, extended=False)  # else it prints, and opens what lies beside
+        except Exception as err:  # scanpy raises a bare Exception; whatever it is, the file is to be named
+            msg = f"'{file}' cannot be read as a 10x h5 file: {err}"
+            raise InputError(msg) from err
+    _add_intervals(mdata, file)
+    return mdata
+
+
+def _add_intervals(mdata: MuData, file: Path) -> None:
+    """Keep the places of features, which scanpy passes over."""
+    import h5py
+
+    with h5py.File(file, "r") as handle:
+        features = handle["matrix/features"]
+        if "interval" not in features:
+            return
+        try:
+            interval, kind = (np.asarray(features[k]).astype(str) for k in ("interval", "feature_type"))
+        except Exception as err:
+            msg = f"'{file}' cannot be read as a 10x h5 file: its intervals are damaged ({err}). Copy it again."
+            raise InputError(msg) from err
+    for name, wanted in _WANTED.items():
+        own = interval[kind == wanted] if interval.shape == kind.shape else interval
+        if len(own) != mdata[name].n_vars:
+            msg = f"'{file}' is damaged: it has {len(own)} intervals for {mdata[name].n_vars} '{wanted}'."
+            raise InputError(msg)
+        mdata.mod[name].var["interval"] = own.astype(object)
+
+
+def _of_folder(folder: Path) -> MuData:
+    """Read a folder of a Matrix Market file."""
+    import mudata
+
+    adata = read_mtx_folder(folder)
+    _refuse_lone(Counter(adata.var["feature_types"]), folder)
+    with _quiet():
+        mdata: MuData = mudata.MuData(
+            {n: adata[:, (adata.var["feature_types"] == kind).to_numpy()].copy() for n, kind in _WANTED.items()}
+        )
+    return mdata
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep anndata and mudata from telling of repeated symbols, which are dealt with here."""
     with warnings.catch_warnings(), no_pull():
         warnings.filterwarnings(
             "ignore", message=r".*(var_names|Variable names) (are|is) not unique", category=UserWarning
         )
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):  # muon prints what it adds
-                mdata = muon.read_10x_h5(file, extended=True)
-        except Exception as err:  # scanpy raises a bare Exception; whatever it is, the file is to be named
-            msg = f"'{file}' cannot be read as a 10x h5 file: {err}"
-            raise InputError(msg) from err
-        names = mdata["rna"].var_names
-        if not names.is_unique:
-            twice = [str(n) for n in names[names.duplicated()].unique()]
-            text = f"{len(twice)} gene symbols occur more than once in '{file}' ({', '.join(twice[:5])})"
-            if duplicates == "error":
-                msg = f"{text}. Drop them with grn.io.read_10x(path, duplicates='drop')."
-                raise InputError(msg)
-            warnings.warn(f"{text}; these genes are dropped.", UserWarning, stacklevel=2)
-            once = mdata["rna"][:, ~names.duplicated(keep=False)].copy()
-            mdata = type(mdata)({**mdata.mod, "rna": once})
-    return mdata
+        yield
 
 
 def _check(path: Path) -> None:
@@ -170,7 +236,11 @@ def _check_matrix(matrix: Any, path: Path) -> None:
         if piece.min() < 0 or piece.max() >= n_features:
             msg = f"'{path}' is damaged: its matrix points to features outside its {n_features}. Copy it again."
             raise InputError(msg)
-    kinds = Counter(k.decode() if isinstance(k, bytes) else str(k) for k in features["feature_type"][:])
+    _refuse_lone(Counter(k.decode() if isinstance(k, bytes) else str(k) for k in features["feature_type"][:]), path)
+
+
+def _refuse_lone(kinds: Counter[str], path: Path) -> None:
+    """Raise unless there are genes and peaks."""
     missing = [name for name, kind in _WANTED.items() if kind not in kinds]
     if missing:
         held = ", ".join(f"{n:,} of type '{k}'" for k, n in kinds.most_common(4)) or "none"

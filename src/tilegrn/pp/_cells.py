@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import warnings
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from tilegrn._core import check, splits, store
 from tilegrn._core import keys as K
+from tilegrn._core.barcodes import matched_cores, shared_barcodes, suggestion
 from tilegrn._core.mudata import quiet_update
 from tilegrn.errors import InputError
 
@@ -30,52 +30,6 @@ _MIN_LOST = 0.02
 """Share below which lost cells are not worth a warning even if another spelling of barcodes would keep them."""
 
 
-def shared_barcodes(rna: pd.Index, atac: pd.Index) -> pd.Index:
-    """Return the barcodes of both, in the order of ``rna``.
-
-    Raises
-    ------
-    InputError
-        On repeated barcodes, or when none is shared: then with examples of both, and the change that would match them.
-    """
-    mend = (
-        "Barcodes must be unique: merge or rename the repeated cells (several samples? add the sample to the barcode)."
-    )
-    check.unique_names(rna, "RNA barcodes", mend)
-    check.unique_names(atac, "ATAC barcodes", mend)
-    shared = rna[rna.isin(atac)]
-    if len(shared):
-        return shared
-    msg = (
-        f"No barcode is in both modalities. RNA has e.g. {list(map(str, rna[:3]))}, ATAC has e.g. "
-        f"{list(map(str, atac[:3]))}."
-    )
-    raise InputError(msg + _suggest(rna, atac))
-
-
-def _core(names: pd.Index) -> pd.Index:
-    """Barcodes without what samples and pipelines put around them (``-1``, ``_2``, ``sample#``, ``sample_``)."""
-    return pd.Index([re.sub(r"[-_.]\d+$", "", re.split(r"[#:_]", n)[-1] if "#" in n or ":" in n else n) for n in names])
-
-
-def _matched_cores(rna: pd.Index, atac: pd.Index) -> int:
-    """Count the barcodes that match without prefixes and suffixes, if these are not needed to tell cells apart."""
-    r, a = _core(rna.astype(str)), _core(atac.astype(str))
-    return int(r.isin(a).sum()) if r.is_unique and a.is_unique else 0
-
-
-def _suggest(rna: pd.Index, atac: pd.Index) -> str:
-    n = _matched_cores(rna, atac)
-    if n:
-        return (
-            f" Without prefixes and suffixes such as '-1', {n} of them match. Cut these off and build the MuData anew: "
-            "for a in mdata.mod.values(): "
-            "a.obs_names = a.obs_names.str.replace(r'^.*[#:]|[-_.]\\d+$', '', regex=True); "
-            "mdata = mudata.MuData(dict(mdata.mod))"
-        )
-    return " Check that both modalities are of the same experiment and that barcodes are spelt alike."
-
-
 def _warn_of_loss(names: dict[str, pd.Index], shared: pd.Index, rna: str, atac: str, *, stacklevel: int) -> None:
     """Warn if cells are lost that were in the smaller modality, more than quality control takes.
 
@@ -86,7 +40,7 @@ def _warn_of_loss(names: dict[str, pd.Index], shared: pd.Index, rna: str, atac: 
     if lost <= _MIN_LOST * n_least:
         return
     pair = (names[rna], names[atac])
-    mendable = len(shared) + lost / 2 <= _matched_cores(*pair)
+    mendable = len(shared) + lost / 2 <= matched_cores(*pair)
     if lost <= _MAX_LOST * n_least and not mendable:
         return
     counts = ", ".join(f"'{name}' has {len(index)}" for name, index in names.items())
@@ -97,7 +51,7 @@ def _warn_of_loss(names: dict[str, pd.Index], shared: pd.Index, rna: str, atac: 
     )
     warnings.warn(
         f"Only {len(shared)} cells are kept, which all modalities share: {counts} ({lost} of {n_least} cells of the "
-        f"smallest are lost, {lost / n_least:.0%}). {alone}.{_suggest(*pair)}",
+        f"smallest are lost, {lost / n_least:.0%}). {alone}.{suggestion(*pair)}",
         UserWarning,
         stacklevel=stacklevel + 1,
     )

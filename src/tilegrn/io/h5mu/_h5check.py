@@ -218,13 +218,13 @@ def check_names(mdata: MuData, path: Path) -> None:
 def check_sparse_indices(mdata: MuData, path: Path) -> None:
     """Raise if a sparse matrix points outside itself, before anything computes with it (that would crash Python)."""
     for where, value in matrices(mdata):
-        odd = _odd(value) if sparse.issparse(value) and value.format in {"csr", "csc"} else ""
+        odd = oddity(value) if sparse.issparse(value) and value.format in {"csr", "csc"} else ""
         if odd:
             msg = f"'{path}': the sparse matrix {where} is damaged ({odd}); its indices lie outside its shape."
             raise InputError(msg)
 
 
-def _odd(x: Any) -> str:
+def oddity(x: Any) -> str:
     """Say what is wrong with a CSR or CSC matrix; scipy's own check copies all of it, which doubles the memory."""
     rows, columns = x.shape if x.format == "csr" else x.shape[::-1]
     start, indices = x.indptr, x.indices

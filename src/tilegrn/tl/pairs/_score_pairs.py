@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import expit
 
 from tilegrn._core.peaks import match_chroms
+from tilegrn._core.ranges import plain_table
 from tilegrn._core.symbols import match_symbols
 from tilegrn.errors import InputError
 from tilegrn.io._activity import read_activity
@@ -67,7 +68,8 @@ def score_pairs(
     mdata
         Multiome data after :func:`tilegrn.pp.tss_distance`.
     pairs
-        ``chrom, start, end`` (bp, half-open) and ``gene``, any index, any further columns. Elements need not be peaks.
+        ``chrom, start, end`` (bp, half-open) and ``gene``, any index, any further columns; or a PyRanges with ``gene``.
+        Elements need not be peaks.
     model
         Not read, with a warning: what a trained model weighs pairs by adds nothing to the score (-.010 of AUPRC, 95 %
         interval -.022 to .001, on the pairs of the shipped weights; ``benchmarks/pairs_with_model.py``).
@@ -124,6 +126,7 @@ def score_pairs(
     """
     if model is not None:
         warn_model_unread(stacklevel=3)
+    pairs = plain_table(pairs)
     table = check_pairs(pairs)
     used = PairWeights.shipped() if weights is None else weights
     data = read_pair_data(mdata, groupby=groupby, tss=tss, layer=layer, rna=rna, atac=atac)
@@ -163,6 +166,7 @@ def warn_model_unread(stacklevel: int) -> None:
 
 def check_pairs(pairs: pd.DataFrame, also: tuple[str, ...] = ()) -> pd.DataFrame:
     """Return the table with plain types and a fresh index, or say what is wrong with it."""
+    pairs = plain_table(pairs)
     if not isinstance(pairs, pd.DataFrame):
         msg = f"Pairs must be a DataFrame with the columns {list(COLUMNS)}, not {type(pairs).__name__}."
         raise InputError(msg)

@@ -1,0 +1,1 @@
+"""Accessibility that other tools have counted: matrices, places, names of cells."""
