@@ -75,15 +75,15 @@ def training(mdata: MuData | Any, *, ax: Axes | None = None) -> Axes:
             if not len(values):
                 continue
             epochs = np.arange(1, len(values) + 1)
-            ax.plot(epochs, values, color=colour, linewidth=1.5, marker="o", markersize=3, label=None if i else label)
+            ax.plot(epochs, values, color=colour, linewidth=1.5, marker="o", markersize=2.5, label=None if i else label)
             if name == "val_loss":
                 best = int(np.nanargmin(values))
                 ax.plot(
-                    epochs[best], values[best], "o", color=_style.ACCENT, markersize=6, label=None if i else "lowest"
+                    epochs[best], values[best], "o", color=_style.ACCENT, markersize=5, label=None if i else "lowest"
                 )
     ax.set_xlabel("epoch")
     ax.set_ylabel("loss, mean over cells and genes")
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(frameon=False, fontsize=_style.SMALL)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     _style.tidy(ax)
     return ax
