@@ -124,7 +124,7 @@ def locus(
 
 def _key(ax: Axes, scores: np.ndarray, *, signed: bool) -> None:
     """Say above the arcs what their height and colour mean, where no arc ends."""
-    words = [(f"arcs: score, up to {np.abs(scores).max():.2g}", MUTED)]
+    words = [(f"arcs: score, up to {np.abs(scores).max():.3g}", MUTED)]
     if signed:
         words += [("activates", MODEL)] * bool((scores > 0).any()) + [("represses", ACCENT)] * bool((scores < 0).any())
     for i, (word, colour) in enumerate(words):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
 
-__all__ = ["predicted_vs_observed", "reliability"]
+__all__ = ["best_genes", "predicted_vs_observed", "reliability"]
 
 _CUTS: Final = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 """Shares of the cells, ordered by prediction, between which means are drawn."""
@@ -73,6 +73,14 @@ def _best(observed: sparse.csr_matrix, predicted: NDArray[np.float32], n: int) -
         for part in np.array_split(usable, -(-len(usable) // 256))
     ]
     return usable[np.argsort(-np.concatenate(scores), kind="stable")[:n]]
+
+
+def best_genes(mdata: MuData, *, rna: str, layer: str | None, n_genes: int) -> list[str]:
+    """Names of the genes whose predictions go best with what is observed in held-out cells."""
+    adata = check.modality(mdata, rna)
+    rows, _, observed = _observed(mdata, adata, rna, layer, K.PREDICTED, K.SPLIT, K.TEST)
+    values = np.asarray(adata.layers[K.PREDICTED][rows], dtype=np.float32)
+    return [str(adata.var_names[c]) for c in _best(observed, values, n_genes)]
 
 
 def _draw(ax: Axes, name: str, x: NDArray[np.float64], y: NDArray[np.float64], *, means: bool = True) -> None:

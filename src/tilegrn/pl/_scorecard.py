@@ -89,13 +89,14 @@ def draw_genes(ax: Axes, card: Scorecard) -> None:
     genes = card.per_gene[card.per_gene["scored"].astype(bool) & ~card.per_gene["is_tf"].astype(bool)]
     x, y = genes[f"pearson_{best}"].to_numpy(dtype=float), genes["pearson_model"].to_numpy(dtype=float)
     artist = _style.density(ax, x, y, n_bins=35)
-    if len(x) > _style.MANY:
-        _style.colour_bar(ax, artist, "genes")
     ends = [min(x.min(), y.min()), max(x.max(), y.max())] if len(x) else [0.0, 1.0]
+    pad = 0.04 * max(ends[1] - ends[0], 0.02)
     ax.plot(ends, ends, color=_style.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     ax.set_xlabel(f"r of {label_of(str(best))}")
     ax.set_ylabel("r of tilegrn")
-    ax.set_aspect("equal", adjustable="datalim")
+    ax.set(xlim=(ends[0] - pad, ends[1] + pad), ylim=(ends[0] - pad, ends[1] + pad))
+    if len(x) > _style.MANY:
+        _style.colour_bar(ax, artist, "genes")
     share = f"; tilegrn ahead in {100 * float(np.mean(y > x)):.0f} %" if len(x) else ""
     ax.set_title(f"{len(x):,} genes{share}", loc="left", fontsize=_style.SMALL, color=_style.MUTED)
     _style.tidy(ax)

@@ -114,7 +114,7 @@ def colour_bar(ax: Axes, artist: Any, label: str) -> None:
     low, high = artist.get_clim()
     steps = [b * 10**e for e in range(int(np.log10(max(high, 1))) + 1) for b in (1, 2, 5)]
     inside = [s for s in steps if low <= s <= high]
-    if len(inside) > 4:  # a wide range needs its powers of ten only
+    if len(inside) > 6:  # a wide range needs its powers of ten only
         inside = [s for s in inside if np.isclose(np.log10(s) % 1, 0)]
     bar.set_ticks(inside, labels=[f"{s:,}" for s in inside])
     bar.ax.minorticks_off()
