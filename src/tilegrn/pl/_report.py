@@ -240,16 +240,18 @@ def _edges(mdata: MuData) -> list[Html]:
     groups = [str(g) for g in found["group"].unique()]
     several = len(groups) > 1
     best = found.nlargest(TOP, "score", keep="first")
-    header = [*(["group"] if several else []), "TF", "TG", "window", "score", "sign", "stability"]
+    stable = bool(np.isfinite(best["stability"]).any())
+    digits = 1 if float(best["score"].max()) >= 10 else 3
+    header = [*(["group"] if several else []), "TF", "TG", "window", "score", "sign", *(["stability"] if stable else [])]
     rows = [
         [
             *([str(row["group"])] if several else []),
             str(row["source"]),
             str(row["target"]),
             str(row["cre"]) or "indirect",
-            f"{row['score']:.3g}",
+            _number(row["score"], digits),
             "+" if row["sign"] > 0 else "\N{MINUS SIGN}",
-            _number(row["stability"], 2),
+            *([_number(row["stability"], 2)] if stable else []),
         ]
         for _, row in best.iterrows()
     ]
