@@ -2,7 +2,7 @@
 
     python tools/draw_gallery.py [NAME ...]
 
-Pictures have the default sizes, at 150 dots an inch and 128 colours, so that each stays below 60 kB. With names, only
+Pictures have the default sizes, at 150 dots an inch and 256 colours, so that each stays below 60 kB. With names, only
 these are written.
 """
 
@@ -31,7 +31,7 @@ CELLS, GENES, PEAKS, TFS = 1200, 300, 1200, 24
 
 
 def prepared(folder: Path) -> tuple[Any, Any]:
-    """Simulated cells after all steps, with cell-type colours and an embedding; and a model of three networks."""
+    """Take simulated cells through all steps, and give them cell-type colours and an embedding; also the model."""
     mdata = grn.datasets.simulate(CELLS, GENES, PEAKS, n_tfs=TFS, seed=0, folder=folder)
     grn.pp.intersect_cells(mdata)
     grn.pp.bin_peaks(mdata, folder / "genome.chrom.sizes")
@@ -39,7 +39,7 @@ def prepared(folder: Path) -> tuple[Any, Any]:
     grn.pp.homer_binding(mdata, folder / "genome.fa", folder / "motifs.motif")
     grn.pp.split_cells(mdata, "sample", seed=0)
     grn.pp.scale(mdata)
-    model = grn.tl.train(mdata, seed=0, n_models=3, progress=False)
+    model = grn.tl.train(mdata, seed=0, n_models=3, max_epochs=15, progress=False)
     grn.tl.predict(mdata, model)
     grn.tl.edges(mdata, model)
     mdata["rna"].uns["cell_type_colors"] = ["#332288", "#117733", "#ddaa33", "#cc6677", "#88ccee"]
@@ -90,7 +90,7 @@ def save(drawn: Any, path: Path) -> None:
     figure.savefig(path, dpi=150)
     plt.close(figure)
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
 
 

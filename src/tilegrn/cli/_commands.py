@@ -159,7 +159,7 @@ def _bars(options: argparse.Namespace) -> bool:
 
 
 def _report(target: Path, summary: str) -> None:
-    sys.stdout.write(f"{summary}\nResults: {target} (open report.html there in a browser; README.txt says what is what)\n")
+    sys.stdout.write(f"{summary}\nResults: {target} (report.html there shows them, README.txt says what is what)\n")
 
 
 def info(options: argparse.Namespace) -> None:

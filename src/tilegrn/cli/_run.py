@@ -210,8 +210,6 @@ def walk(run: Run, folder: Path, steps: Steps) -> str:
     -------
     The scorecard in words and figures.
     """
-    import tilegrn as grn
-
     with steps.watched():
         return _walk(run, folder, steps)
 

@@ -47,7 +47,8 @@ def edge_heatmap(
 
     Returns
     -------
-    The Axes. Blue (above 0) activates, red represses. Colours are cut at the 98th percentile, so that one strong edge does not bleach the rest.
+    The Axes. Blue (above 0) activates, red represses. Colours are cut at the 98th percentile, so that one strong edge
+    does not bleach the rest.
 
     Raises
     ------

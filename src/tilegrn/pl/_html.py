@@ -132,9 +132,7 @@ def figures(*drawn: Html) -> Html:
 
 def page(title: str, sections: Mapping[str, tuple[str, Html]], foot: Html) -> str:
     """Return the whole document: ``sections`` maps their id to the name in the contents and the section."""
-    links = [
-        tag("li", tag("a", name, attrs={"href": f"#{ident}"})) for ident, (name, _) in sections.items()
-    ]
+    links = [tag("li", tag("a", name, attrs={"href": f"#{ident}"})) for ident, (name, _) in sections.items()]
     contents = tag("nav", tag("ul", *links), attrs={"aria-label": "Contents"})
     top = tag(
         "head",

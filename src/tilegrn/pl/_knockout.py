@@ -11,7 +11,7 @@ import pandas as pd
 from tilegrn._core import check
 from tilegrn.errors import InputError
 from tilegrn.pl._network import one_group
-from tilegrn.pl._style import ACCENT, GREY, INK, MODEL, MUTED, SINGLE, SMALL, axes, diverging, tidy
+from tilegrn.pl._style import ACCENT, GREY, INK, MODEL, MUTED, SINGLE, SMALL, axes, diverging, inches_wide, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,8 +74,8 @@ def knockout(
     ax.set_ylabel("share of cells that change so")
     low = y < 0.15  # the note goes to the emptier corner
     right = int((low & (x > np.mean(ax.get_xlim()))).sum()) < int((low & (x < np.mean(ax.get_xlim()))).sum())
-    side = {"x": 0.98, "ha": "right"} if right else {"x": 0.02, "ha": "left"}
-    ax.text(y=0.02, s="size: rate before", transform=ax.transAxes, fontsize=SMALL, color=MUTED, **side)
+    at, side = (0.98, "right") if right else (0.02, "left")
+    ax.text(at, 0.02, "size: rate before", transform=ax.transAxes, fontsize=SMALL, color=MUTED, ha=side)
     tidy(ax)
     return ax
 
@@ -88,7 +88,7 @@ def _names_above(ax: Axes, names: NDArray[np.str_], x: NDArray[np.float64], y: N
     order = np.argsort(x, kind="stable")
     low, high = ax.get_xlim()
     at = (x[order] - low) / (high - low)
-    width = max(ax.get_position().width * ax.figure.get_figwidth(), 0.1)
+    width = inches_wide(ax)
     apart = min(0.125 / width, 1.0 / max(len(at), 1))
     for _ in range(200):  # neighbours push each other away until all have room
         gap = np.diff(at)

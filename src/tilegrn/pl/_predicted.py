@@ -324,7 +324,9 @@ def reliability(
     panel = _style.axes(ax, size=(_style.SINGLE, 3.4))
     ends = [min(map(np.min, (alone, x, y))), max(map(np.max, (alone, x, y)))]
     panel.plot(ends, ends, color=_style.GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    panel.plot(alone, y, "o", markersize=5, color=_style.BASELINE, markerfacecolor="white", label="counting noise alone")
+    panel.plot(
+        *(alone, y, "o"), markersize=5, color=_style.BASELINE, markerfacecolor="white", label="counting noise alone"
+    )
     kind = "calibrated" if calibrated else "uncalibrated"
     panel.plot(x, y, "o", markersize=5, color=_style.MODEL, label=f"counting noise and {kind} spread")
     panel.set_aspect("equal")

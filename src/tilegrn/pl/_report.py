@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
+    from matplotlib.axes import Axes
     from mudata import MuData
 
     from tilegrn.model.grn_model import GRNModel
@@ -220,17 +221,21 @@ def _predicted(mdata: MuData, rna: str, atac: str, layer: str | None) -> list[Ht
     best = best_genes(mdata, rna=rna, layer=layer, n_genes=6)
     drawn = [
         figure(
-            lambda ax, gene=gene: predicted_vs_observed(mdata, gene, rna=rna, layer=layer, ax=ax),
+            partial(_one_gene, mdata, gene, rna=rna, layer=layer),
             alt=f"Predicted against observed expression of {gene} in held-out cells.",
         )
         for gene in best
     ]
     text = (
-        "The best predicted genes, in held-out cells; they flatter, the scorecard judges all. Points with bars are means "
-        "of cells of similar prediction and their standard errors. They lie below the diagonal where counts vary more "
-        "than counting alone makes them, or where the rate is predicted too high."
+        "The best predicted genes, in held-out cells; they flatter, the scorecard judges all. Points with bars are "
+        "means of cells of similar prediction and their standard errors. They lie below the diagonal where counts vary "
+        "more than counting alone makes them, or where the rate is predicted too high."
     )
     return [tag("p", text), figures(*drawn)]
+
+
+def _one_gene(mdata: MuData, gene: str, ax: Axes, *, rna: str, layer: str | None) -> None:
+    predicted_vs_observed(mdata, gene, rna=rna, layer=layer, ax=ax)
 
 
 def _edges(mdata: MuData) -> list[Html]:
@@ -242,7 +247,15 @@ def _edges(mdata: MuData) -> list[Html]:
     best = found.nlargest(TOP, "score", keep="first")
     stable = bool(np.isfinite(best["stability"]).any())
     digits = 1 if float(best["score"].max()) >= 10 else 3
-    header = [*(["group"] if several else []), "TF", "TG", "window", "score", "sign", *(["stability"] if stable else [])]
+    header = [
+        *(["group"] if several else []),
+        "TF",
+        "TG",
+        "window",
+        "score",
+        "sign",
+        *(["stability"] if stable else []),
+    ]
     rows = [
         [
             *([str(row["group"])] if several else []),

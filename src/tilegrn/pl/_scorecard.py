@@ -112,9 +112,7 @@ def draw_groups(ax: Axes, card: Scorecard, colours: Mapping[str, str]) -> None:
             ax.plot([row[best], row["model"]], [i, i], color=_style.GREY, linewidth=1, zorder=1)
             ax.plot(row[best], i, "|", color=_style.INK, markersize=7, markeredgewidth=1.4, zorder=2)
         ax.plot(row["model"], i, "o", color=colour, markersize=5, zorder=3)
-    ax.set_yticks(
-        range(len(order)), [f"{g} ({n:,})" for g, n in zip(order["group"], order["n_cells"], strict=True)]
-    )
+    ax.set_yticks(range(len(order)), [f"{g} ({n:,})" for g, n in zip(order["group"], order["n_cells"], strict=True)])
     ax.set_ylim(-0.6, len(order) - 0.4)
     ax.axvline(0, color=_style.GREY, linewidth=0.8, zorder=0)
     ax.set_xlabel("mean Pearson r of genes within the group")

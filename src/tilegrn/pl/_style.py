@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 __all__ = [
-    *("ACCENT", "BASELINE", "DOUBLE", "GREY", "INK", "LOG_UNIT", "MANY", "MARKERS", "MODEL", "MUTED", "OKABE_ITO", "SINGLE"),
-    *("SMALL", "TEXT", "axes", "colour_bar", "density", "diverging", "grid", "group_colours", "tidy"),
+    *("ACCENT", "BASELINE", "DOUBLE", "GREY", "INK", "LOG_UNIT", "MANY", "MARKERS", "MODEL", "MUTED", "OKABE_ITO"),
+    *("SINGLE", "SMALL", "TEXT", "axes", "colour_bar", "density", "diverging", "grid", "group_colours"),
+    *("inches_wide", "tidy"),
 ]
 
 SINGLE: Final = 3.5
@@ -74,6 +75,11 @@ def grid(n: int) -> list[Axes]:
     for spare in every[n:]:
         figure.delaxes(spare)
     return every[:n]
+
+
+def inches_wide(ax: Axes) -> float:
+    """Return about how wide axes are in inches, before a layout has been made."""
+    return max(float(ax.get_window_extent().width) / float(ax.figure.dpi), 0.1)
 
 
 def tidy(ax: Axes) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tilegrn._core import keys as K
 from tilegrn._core import store
-from tilegrn.pl._style import MUTED, SMALL
+from tilegrn.pl._style import MUTED, SMALL, inches_wide
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def draw_tss(
     tss = pd.concat([tss[tss["gene"] == gene], tss[tss["gene"] != gene]])  # the asked gene's name has precedence
     named: list[tuple[float, float]] = []
     # a letter of the small type is about 0.065 inches wide; in bp:
-    letter = 0.065 * (high - low) / max(ax.get_position().width * ax.figure.get_figwidth(), 0.1)
+    letter = 0.065 * (high - low) / inches_wide(ax)
     for name, pos, strand in zip(tss["gene"], tss["pos"], tss["strand"], strict=True):
         color = "black" if name == gene else MUTED
         way = {"+": 1, "-": -1}.get(str(strand), 0)
@@ -50,7 +50,8 @@ def draw_tss(
                 annotation_clip=True,
             )
         half = (len(str(name)) / 2 + 0.5) * letter
-        middle = float(np.clip(pos, low + half, max(high - half, low + half)))  # a name at the edge stays in the picture
+        # a name at the edge stays in the picture
+        middle = float(np.clip(pos, low + half, max(high - half, low + half)))
         if all(abs(middle - other) > half + its for other, its in named):
             weight = "bold" if name == gene else "normal"
             ax.text(middle, text, str(name), ha="center", va="center", fontsize=SMALL, color=color, weight=weight)
