@@ -10,7 +10,7 @@ import pandas as pd
 from tilegrn._core.edges_table import as_edges
 from tilegrn.errors import InputError
 from tilegrn.pl._network import one_group
-from tilegrn.pl._style import DOUBLE, INK, MUTED, SMALL, TEXT, axes, diverging
+from tilegrn.pl._style import DOUBLE, INK, MUTED, SMALL, TEXT, axes, diverging, letters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,8 +75,10 @@ def edge_heatmap(
     wide = table.pivot_table(index="source", columns="target", values="signed", aggfunc="sum", fill_value=0.0)
     wide = wide.reindex(index=rows, columns=columns, fill_value=0.0)
     wide = wide.iloc[_order(wide.to_numpy()), _order(wide.to_numpy().T)]
-    cell = min(0.2, (DOUBLE - 1.7) / len(columns))  # many columns become narrower rather than wider than a page
-    ax = axes(ax, size=(max(cell * len(columns) + 1.7, 2.6), max(0.19 * len(rows) + 1.2, 2.2)))
+    left, below = (letters(len(max(map(str, names), key=len))) for names in (rows, columns))
+    cell = min(0.2, (DOUBLE - 1.2 - left) / len(columns))  # many columns become narrower rather than wider than a page
+    wide_, tall = cell * len(columns) + 1.2 + left, 0.19 * len(rows) + 0.5 + below
+    ax = axes(ax, size=(max(wide_, 2.1 + left), max(tall, 1.5 + below)))
     top = float(np.quantile(np.abs(table["signed"]), 0.98)) or 1.0
     image = ax.imshow(wide.to_numpy(), cmap=diverging(), vmin=-top, vmax=top, aspect="auto", interpolation="nearest")
     for axis, names, room in ((ax.xaxis, wide.columns, cell), (ax.yaxis, wide.index, 0.19)):

@@ -11,7 +11,20 @@ import pandas as pd
 from tilegrn._core import check
 from tilegrn.errors import InputError
 from tilegrn.pl._network import one_group
-from tilegrn.pl._style import ACCENT, GREY, INK, MODEL, MUTED, SINGLE, SMALL, axes, diverging, inches_wide, tidy
+from tilegrn.pl._style import (
+    ACCENT,
+    GREY,
+    INK,
+    MODEL,
+    MUTED,
+    SINGLE,
+    SMALL,
+    axes,
+    diverging,
+    inches_wide,
+    letters,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,13 +76,14 @@ def knockout(
     colour = np.where(np.abs(x) < cut, GREY, np.where(x < 0, ACCENT, MODEL))
     rate = part["mean_rate"].to_numpy(dtype=float)
     size = 3 + 20 * np.sqrt(rate / max(float(rate.max()), 1e-12))
-    ax = axes(ax, size=(SINGLE, 3.2))
+    best = np.argsort(-np.abs(x) * y, kind="stable")[: max(n_labels, 0)]
+    names = part["target"].astype(str).to_numpy()[best]
+    ax = axes(ax, size=(SINGLE, 2.7 + letters(max(map(len, names), default=0))))
     ax.scatter(x, y, s=size, c=colour, alpha=0.75, linewidths=0, rasterized=True)
     ax.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     ax.margins(x=0.06)
     ax.set_ylim(-0.03, 1.03)
-    best = np.argsort(-np.abs(x) * y, kind="stable")[: max(n_labels, 0)]
-    _names_above(ax, part["target"].astype(str).to_numpy()[best], x[best], y[best])
+    _names_above(ax, names, x[best], y[best])
     ax.set_xlabel("log2 fold change of the predicted rate")
     ax.set_ylabel("share of cells that change so")
     low = y < 0.15  # the note goes to the emptier corner

@@ -10,7 +10,7 @@ import numpy as np
 
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
-from tilegrn._core.atomic import write_text
+from tilegrn._core.atomic import new_file
 from tilegrn._core.edges_table import edges as stored_edges
 from tilegrn._core.mudata import no_pull
 from tilegrn.errors import TileGRNError
@@ -93,8 +93,6 @@ def report(
     InputError
         If a modality is missing, or the file cannot be written.
     """
-    from tilegrn import __version__
-
     check.modality(mdata, atac)
     names = {"rna": rna, "atac": atac}
     parts: dict[str, tuple[str, Callable[[], list[Html]]]] = {
@@ -112,6 +110,15 @@ def report(
     if files:
         parts["files"] = ("Files", partial(_files, files))
     parts["provenance"] = ("Provenance", partial(_provenance, mdata))
+    with new_file(path) as unfinished:  # a path that cannot be written is found before the work
+        text = _page(title, parts)
+        unfinished.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def _page(title: str, parts: Mapping[str, tuple[str, Callable[[], list[Html]]]]) -> str:
+    from tilegrn import __version__
+
     sections = {}
     for ident, (name, make) in parts.items():
         try:
@@ -119,9 +126,7 @@ def report(
         except TileGRNError as err:  # a step that was not run, or has nothing to show: its message names the call
             content = [tag("p", f"Not shown. {err}")]
         sections[ident] = (name, section(ident, name, *content))
-    text = _html.page(title, sections, tag("p", f"Written by tilegrn {__version__}."))
-    write_text(path, text)
-    return Path(path)
+    return _html.page(title, sections, tag("p", f"Written by tilegrn {__version__}."))
 
 
 def _data(mdata: MuData, run: Mapping[str, Any], rna: str, atac: str) -> list[Html]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     *("ACCENT", "BASELINE", "DOUBLE", "GREY", "INK", "LOG_UNIT", "MANY", "MARKERS", "MODEL", "MUTED", "OKABE_ITO"),
     *("SINGLE", "SMALL", "TEXT", "axes", "colour_bar", "density", "diverging", "grid", "group_colours"),
-    *("inches_wide", "tidy"),
+    *("inches_wide", "letters", "tidy"),
 ]
 
 SINGLE: Final = 3.5
@@ -80,6 +80,11 @@ def grid(n: int) -> list[Axes]:
 def inches_wide(ax: Axes) -> float:
     """Return about how wide axes are in inches, before a layout has been made."""
     return max(float(ax.get_window_extent().width) / float(ax.figure.dpi), 0.1)
+
+
+def letters(n: int) -> float:
+    """Return about how long a name of so many letters is in the small type, in inches."""
+    return 0.065 * n
 
 
 def tidy(ax: Axes) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tilegrn._core import keys as K
 from tilegrn._core import store
-from tilegrn.pl._style import MUTED, SMALL, inches_wide
+from tilegrn.pl._style import MUTED, SMALL, inches_wide, letters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,8 +35,7 @@ def draw_tss(
     tss = tss[(tss["pos"] >= low) & (tss["pos"] < high)].sort_values("pos")
     tss = pd.concat([tss[tss["gene"] == gene], tss[tss["gene"] != gene]])  # the asked gene's name has precedence
     named: list[tuple[float, float]] = []
-    # a letter of the small type is about 0.065 inches wide; in bp:
-    letter = 0.065 * (high - low) / inches_wide(ax)
+    letter = letters(1) * (high - low) / inches_wide(ax)
     for name, pos, strand in zip(tss["gene"], tss["pos"], tss["strand"], strict=True):
         color = "black" if name == gene else MUTED
         way = {"+": 1, "-": -1}.get(str(strand), 0)
