@@ -39,7 +39,7 @@ def prepared(folder: Path) -> tuple[Any, Any]:
     grn.pp.homer_binding(mdata, folder / "genome.fa", folder / "motifs.motif")
     grn.pp.split_cells(mdata, "sample", seed=0)
     grn.pp.scale(mdata)
-    model = grn.tl.train(mdata, seed=0, n_models=3, max_epochs=15, progress=False)
+    model = grn.tl.train(mdata, seed=0, n_models=3, max_epochs=8, progress=False)
     grn.tl.predict(mdata, model)
     grn.tl.edges(mdata, model)
     mdata["rna"].uns["cell_type_colors"] = ["#332288", "#117733", "#ddaa33", "#cc6677", "#88ccee"]

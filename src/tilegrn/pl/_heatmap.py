@@ -10,7 +10,7 @@ import pandas as pd
 from tilegrn._core.edges_table import as_edges
 from tilegrn.errors import InputError
 from tilegrn.pl._network import one_group
-from tilegrn.pl._style import DOUBLE, INK, MUTED, SMALL, TEXT, axes, diverging, letters
+from tilegrn.pl._style import DOUBLE, INK, MUTED, PAGE, SMALL, TEXT, axes, diverging, letters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,12 +76,14 @@ def edge_heatmap(
     wide = wide.reindex(index=rows, columns=columns, fill_value=0.0)
     wide = wide.iloc[_order(wide.to_numpy()), _order(wide.to_numpy().T)]
     left, below = (letters(len(max(map(str, names), key=len))) for names in (rows, columns))
-    cell = min(0.2, (DOUBLE - 1.2 - left) / len(columns))  # many columns become narrower rather than wider than a page
-    wide_, tall = cell * len(columns) + 1.2 + left, 0.19 * len(rows) + 0.5 + below
+    # Many rows and columns become narrower rather than larger than a page.
+    cell = min(0.2, (DOUBLE - 1.2 - left) / len(columns))
+    line = min(0.19, (PAGE - 0.5 - below) / len(rows))
+    wide_, tall = cell * len(columns) + 1.2 + left, line * len(rows) + 0.5 + below
     ax = axes(ax, size=(max(wide_, 2.1 + left), max(tall, 1.5 + below)))
     top = float(np.quantile(np.abs(table["signed"]), 0.98)) or 1.0
     image = ax.imshow(wide.to_numpy(), cmap=diverging(), vmin=-top, vmax=top, aspect="auto", interpolation="nearest")
-    for axis, names, room in ((ax.xaxis, wide.columns, cell), (ax.yaxis, wide.index, 0.19)):
+    for axis, names, room in ((ax.xaxis, wide.columns, cell), (ax.yaxis, wide.index, line)):
         step = max(1, int(np.ceil(0.11 / room)))  # names that would touch are left out, every second or more
         axis.set_ticks(range(0, len(names), step), list(names[::step]))
     ax.tick_params(length=0, labelsize=SMALL, colors=INK)
@@ -89,7 +91,7 @@ def edge_heatmap(
     ax.spines[:].set_color(MUTED)
     ax.set_xlabel("TG", fontsize=TEXT)
     ax.set_ylabel("TF", fontsize=TEXT)
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, aspect=25, pad=0.02, extend="both")
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, aspect=max(25, len(rows)), pad=0.02, extend="both")
     bar.set_label("signed score", fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL, length=2)
     bar.outline.set_visible(False)

@@ -216,7 +216,7 @@ def predicted_vs_observed(
     if groupby is not None:
         labels = check.cell_labels(mdata, groupby, rna, atac, missing=True)[rows]
         colours = _style.group_colours(mdata, groupby, sorted({g for g in labels if g is not None}), rna=rna, atac=atac)
-    panels = [ax] if ax is not None else _style.grid(len(columns))
+    panels = [ax] if ax is not None else _style.grid(len(columns), names=len(colours))
     for panel, column in zip(panels, columns, strict=True):
         x, y = values[:, column].astype(np.float64), observed[:, [column]].toarray().ravel()
         _draw(panel, str(adata.var_names[column]), x, y, means=groupby is None)
@@ -225,30 +225,36 @@ def predicted_vs_observed(
         panel.set_ylabel(f"observed {_style.LOG_UNIT}" if len(panels) == 1 else "observed")
     what = "cells of similar prediction" if groupby is None else f"groups of '{groupby}'"
     note = f"points with bars: means of {what} and their standard errors"
-    if len(panels) == 1:
-        _legend(panels[0], colours)
+    if len(panels) == 1 and ax is not None:
+        if colours:  # below the axes, where it covers no cell
+            _legend(panels[0], panels[0], colours, loc="upper center", at=(0.5, -0.3))
         return panels[0]
     figure = panels[0].figure
-    figure.supxlabel(f"{note}; unit: {_style.LOG_UNIT}", fontsize=_style.SMALL, color=_style.MUTED)
     if colours:
-        handles, names = panels[0].get_legend_handles_labels()
-        columns_ = min(len(names), 6)
-        figure.legend(handles, names, frameon=False, fontsize=_style.SMALL, loc="outside upper center", ncols=columns_)
+        _legend(figure, panels[0], colours, loc="outside lower center" if len(panels) == 1 else "outside upper center")
+    if len(panels) == 1:
+        return panels[0]
+    figure.supxlabel(f"{note}; unit: {_style.LOG_UNIT}", fontsize=_style.SMALL, color=_style.MUTED)
     return np.array(panels, dtype=object)
 
 
-def _legend(ax: Axes, colours: dict[str, str]) -> None:
-    """Name the groups beside the axes, where they cover no cell."""
-    if colours:
-        ax.legend(
-            frameon=False,
-            fontsize=_style.SMALL,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.2),
-            ncols=min(len(colours), 4),
-            handletextpad=0.2,
-            columnspacing=0.8,
-        )
+def _legend(
+    place: Any, panel: Axes, colours: dict[str, str], *, loc: str, at: tuple[float, float] | None = None
+) -> None:
+    """Name the groups in a legend of the figure or of the axes."""
+    handles, names = panel.get_legend_handles_labels()
+    wide = 3 if panel.figure.bbox.width / panel.figure.dpi <= 1.4 * _style.SINGLE else 6
+    place.legend(
+        handles,
+        names,
+        frameon=False,
+        fontsize=_style.SMALL,
+        ncols=min(len(colours), wide),
+        handletextpad=0.2,
+        columnspacing=0.8,
+        loc=loc,
+        bbox_to_anchor=at,
+    )
 
 
 def reliability(

@@ -115,7 +115,7 @@ def draw_groups(ax: Axes, card: Scorecard, colours: Mapping[str, str]) -> None:
     ax.set_yticks(range(len(order)), [f"{g} ({n:,})" for g, n in zip(order["group"], order["n_cells"], strict=True)])
     ax.set_ylim(-0.6, len(order) - 0.4)
     ax.axvline(0, color=_style.GREY, linewidth=0.8, zorder=0)
-    ax.set_xlabel("mean Pearson r of genes within the group")
+    ax.set_xlabel("mean r of genes within the group")
     words = "dot: tilegrn" if best is None else f"dot: tilegrn   bar: {label_of(best)}"
     ax.set_title(words, loc="left", fontsize=_style.SMALL, color=_style.MUTED)
     _style.tidy(ax)
@@ -181,7 +181,7 @@ def scorecard(
         column = str(card.parameters.get("groupby", ""))
         data: Any = None if isinstance(mdata, Scorecard) else mdata
         colours = _style.group_colours(data, column, groups, rna=rna, atac=atac)
-        panel = _style.axes(ax, size=(_style.SINGLE, 0.2 * len(groups) + 0.9))
+        panel = _style.axes(ax, size=(_style.SINGLE, min(0.2 * len(groups) + 0.9, _style.PAGE)))
         draw_groups(panel, card, colours)
         return panel
     height = 0.24 * len(card.table) + 0.8

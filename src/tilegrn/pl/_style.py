@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("ACCENT", "BASELINE", "DOUBLE", "GREY", "INK", "LOG_UNIT", "MANY", "MARKERS", "MODEL", "MUTED", "OKABE_ITO"),
-    *("SINGLE", "SMALL", "TEXT", "axes", "colour_bar", "density", "diverging", "grid", "group_colours"),
+    *("PAGE", "SINGLE", "SMALL", "TEXT", "axes", "colour_bar", "density", "diverging", "grid", "group_colours"),
     *("inches_wide", "letters", "tidy"),
 ]
 
@@ -32,6 +32,8 @@ TEXT: Final = "small"
 """Labels of axes, titles, names."""
 SMALL: Final = "x-small"
 """Ticks, legends, notes."""
+PAGE: Final = 9.0
+"""Height of a page that leaves room for a legend."""
 MODEL: Final = "#1b5e83"
 """What the model predicts or scores; what activates or goes up."""
 BASELINE: Final = "#8a8f98"
@@ -63,13 +65,14 @@ def axes(ax: Axes | None, *, size: tuple[float, float] = (SINGLE, 2.7)) -> Axes:
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
-def grid(n: int) -> list[Axes]:
-    """Return ``n`` axes of a new figure, at most three in a row."""
+def grid(n: int, *, names: int = 0) -> list[Axes]:
+    """Return ``n`` axes of a new figure, at most three in a row, with room for a legend of so many names."""
     import matplotlib.pyplot as plt
 
     across = min(n, 3)
     down = -(-n // across)
     size = (DOUBLE / 3 * across if across > 1 else SINGLE, 2.15 * down if across > 1 else 2.7)
+    size = (size[0], size[1] + 0.16 * -(-names // (6 if across > 1 else 3)))
     figure, array = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
     every = list(array.ravel())
     for spare in every[n:]:
