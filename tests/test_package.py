@@ -22,6 +22,7 @@ SOURCES = sorted(SRC.rglob("*.py"))
 MODULES = ["pp", "tl", "pl", "io", "get", "datasets", "motifs"]
 HEAVY = ["torch", "lightning", "scanpy", "muon", "matplotlib"]
 ON_DATA = ["pp", "tl", "get"]
+NO_AXES = {"pl.report"}  # writes a page of figures
 NOT_ON_DATA = {"tl.evaluate_network", "tl.compatibility"}  # judge a table of edges; a model against data
 
 
@@ -91,7 +92,9 @@ def test_steps_write_in_place_unless_asked_for_a_copy(module_name, name, functio
     assert parameter.kind is parameter.KEYWORD_ONLY
 
 
-@pytest.mark.parametrize(("module_name", "name", "function"), [p for p in FUNCTIONS if p.values[0] == "pl"])
+@pytest.mark.parametrize(
+    ("module_name", "name", "function"), [p for p in FUNCTIONS if p.values[0] == "pl" and p.id not in NO_AXES]
+)
 def test_plots_take_axes_and_never_show(module_name, name, function):
     parameters = inspect.signature(function).parameters
     assert parameters["ax"].default is None
@@ -167,6 +170,16 @@ def test_every_public_name_has_its_line_in_the_api_pages(module_name):
     page = (ROOT / "docs" / "api" / f"{module_name}.md").read_text()
     listed = re.findall(r"^   (\w+)$", page, flags=re.MULTILINE)
     assert sorted(listed) == sorted(importlib.import_module(f"tilegrn.{module_name}").__all__)
+
+
+def test_every_plot_is_in_the_gallery():
+    page = (ROOT / "docs" / "gallery.md").read_text()
+    assert sorted(re.findall(r"^### (\w+)$", page, flags=re.MULTILINE)) == sorted(grn.pl.__all__)
+    assert sorted(re.findall(r"<tilegrn\.pl\.(\w+)>", page)) == sorted(grn.pl.__all__), "a link to each API entry"
+    pictures = re.findall(r"\(_static/gallery/(.+?)\)", page)
+    drawn = {p.name: p.stat().st_size for p in (ROOT / "docs" / "_static" / "gallery").iterdir()}
+    assert sorted(pictures) == sorted(drawn)
+    assert max(drawn.values()) < 60_000
 
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("notebooks/*.py")])

@@ -206,6 +206,27 @@ def test_messages_go_to_stderr_and_nothing_stays_configured(arguments, tmp_path,
     assert "placing" not in capsys.readouterr().err
 
 
+def test_warnings_of_a_run_are_kept_for_its_report(arguments, tmp_path, monkeypatch, capsys):
+    def talk(_run_, _folder, steps):
+        with steps.watched():
+            logging.getLogger("tilegrn.pp").info("placing")
+            warnings.warn_explicit("3 peaks lie on contigs", UserWarning, "x.py", 1, module="tilegrn.cli._run")
+            logging.getLogger("tilegrn.tl").warning("few cells")
+        warnings.warn_explicit("too late", UserWarning, "x.py", 1, module="tilegrn.cli._run")
+        kept.append((steps.warned, steps.command))
+        return "done"
+
+    kept = []
+    monkeypatch.setattr(_run, "walk", talk)
+    before = logging.getLogger("tilegrn").handlers[:]
+    words = [*line(arguments), "--quiet"]
+    assert cli.main(words) == cli.OK
+    assert kept == [(["3 peaks lie on contigs", "few cells"], words)]
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["command"] == ["tilegrn", *words]
+    assert logging.getLogger("tilegrn").handlers == before
+    assert "report.html" in capsys.readouterr().out
+
+
 def spoilt(data, tmp_path, change):
     """The data with something changed, written as a user's file by mudata itself."""
     mdata = read_h5mu(data / "multiome.h5mu")
@@ -312,6 +333,14 @@ def test_demo_and_run_leave_the_whole_result(tmp_path, capsys):
     assert f"Results: {out}" in said.out
     assert "Epoch" not in said.out
     assert {p.name for p in out.iterdir()} == {*_run._CONTENTS, "README.txt"}
+    page = (out / "report.html").read_text("utf-8")
+    assert 100_000 < len(page) < 1_500_000
+    assert "Not shown" not in page  # every section has its content
+    assert page.count("<section ") == 10
+    assert "tilegrn demo" in page
+    assert str(out) in page
+    assert "tilegrn-tmp" not in page
+    assert all(name in page for name in _run._CONTENTS if name != "report.html")
     for figure in out.glob("*.png"):
         assert figure.read_bytes()[:4] == b"\x89PNG"
     record = json.loads((out / "run.json").read_text())

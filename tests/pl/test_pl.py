@@ -146,7 +146,7 @@ def test_scorecard_draws_both_kinds_by_default(card):
 def test_scorecard_says_what_is_wrong(card):
     with pytest.raises(MissingStepError, match=r"Run grn\.tl.scorecard"):
         grn.pl.scorecard(judged())
-    with pytest.raises(InputError, match="must be 'means' or 'genes'"):
+    with pytest.raises(InputError, match="must be 'means', 'genes' or 'groups'"):
         grn.pl.scorecard(card, kind="bars")
 
 

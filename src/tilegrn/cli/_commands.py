@@ -28,7 +28,7 @@ def demo(options: argparse.Namespace) -> None:
     target = Path(options.out)
     check_target(target, force=options.force)
     set_up(options.threads)
-    steps = Steps()
+    steps = Steps(options.argv)
     with new_folder(target) as folder, redirect_stdout(sys.stderr):  # progress bars belong to stderr, too
         data = folder / "data"
         with steps.step("Simulating cells with a known network"):
@@ -52,7 +52,7 @@ def demo(options: argparse.Namespace) -> None:
         )
         check_inputs(asked)
         summary = walk(asked, folder, steps)
-        finish(asked, folder, steps, summary, command=options.argv)
+        finish(asked, folder, steps, summary)
     _report(target, summary)
 
 
@@ -96,10 +96,10 @@ def run(options: argparse.Namespace) -> None:
     check_inputs(asked)
     check_target(target, force=options.force, inputs=tuple(asked.files.values()))
     set_up(options.threads)
-    steps = Steps()
+    steps = Steps(options.argv)
     with new_folder(target) as folder, redirect_stdout(sys.stderr):  # progress bars belong to stderr, too
         summary = walk(asked, folder, steps)
-        finish(asked, folder, steps, summary, command=options.argv)
+        finish(asked, folder, steps, summary)
     _report(target, summary)
 
 
@@ -109,7 +109,7 @@ def _bars(options: argparse.Namespace) -> bool:
 
 
 def _report(target: Path, summary: str) -> None:
-    sys.stdout.write(f"{summary}\nResults: {target} (README.txt there says what is what)\n")
+    sys.stdout.write(f"{summary}\nResults: {target} (report.html there shows them, README.txt says what is what)\n")
 
 
 def info(options: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import shutil
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from tilegrn import __version__
 from tilegrn._core import check
-from tilegrn.cli._outputs import file_record, peak_memory_mb, write_record
+from tilegrn.cli._outputs import RECORD, file_record, peak_memory_mb, write_record
 from tilegrn.errors import InputError
 from tilegrn.io.h5mu._writable import check_writable
 
@@ -31,6 +32,7 @@ __all__ = ["Run", "Steps", "check_inputs", "check_result", "finish", "walk"]
 logger = logging.getLogger(__name__)
 
 _CONTENTS = {
+    "report.html": "all of it on one page, to open in a browser; needs no network",
     "annotated.h5mu": "the data with all matrices; read with grn.io.read_h5mu. Predictions: rna.layers['predicted']",
     "model": "the trained model; read with grn.io.load_model",
     "scorecard.csv": "how well genes are predicted in held-out cells, beside baselines",
@@ -128,8 +130,10 @@ class Run:
 
 @dataclass
 class Steps:
-    """Names and times the steps, so that a user sees what takes how long."""
+    """Names and times the steps, so that a user sees what takes how long, and keeps what they warn of."""
 
+    command: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
 
@@ -141,6 +145,28 @@ class Steps:
         yield
         self.seconds[text] = round(time.perf_counter() - start, 2)
         logger.info("%s: %.1f s", text, self.seconds[text])
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Keep what the package warns of, for the report; the command line sends all warnings to the log."""
+        package = logging.getLogger("tilegrn")
+        handler = _Kept(self.warned)
+        package.addHandler(handler)
+        try:
+            yield
+        finally:
+            package.removeHandler(handler)
+
+
+class _Kept(logging.Handler):
+    """Appends warnings to a list."""
+
+    def __init__(self, into: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.into = into
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.into.append(record.getMessage())
 
 
 def check_inputs(run: Run) -> None:
@@ -184,6 +210,11 @@ def walk(run: Run, folder: Path, steps: Steps) -> str:
     -------
     The scorecard in words and figures.
     """
+    with steps.watched():
+        return _walk(run, folder, steps)
+
+
+def _walk(run: Run, folder: Path, steps: Steps) -> str:
     import tilegrn as grn
 
     names = Modalities(rna=run.rna, atac=run.atac)
@@ -204,6 +235,7 @@ def walk(run: Run, folder: Path, steps: Steps) -> str:
             grn.pp.add_binding(mdata, grn.io.read_homer(run.homer), **names)
         elif run.fasta is not None and run.motifs is not None:
             grn.pp.homer_binding(mdata, run.fasta, run.motifs, **names)
+        bound = run.tfs is None or run.binding is not None or run.homer is not None or run.fasta is not None
         if run.tfs is not None:
             grn.pp.mark_tfs(mdata, run.tfs, rna=run.rna)
 
@@ -241,12 +273,42 @@ def walk(run: Run, folder: Path, steps: Steps) -> str:
         card.per_gene.to_csv(folder / "scorecard_genes.csv")
         summary = str(card)
 
+    if bound:
+        with steps.step("Reading the network off the model"):
+            try:
+                grn.tl.edges(mdata, model, layer=run.layer, seed=run.seed, **names)
+            except InputError as err:  # data without a bound TF; predictions and scorecard stand without a network
+                logger.warning("No network was read off the model. %s", err)
+
     with steps.step("Drawing"):
         draw(mdata, model, folder, run)
 
     with steps.step("Writing the annotated data"):
         grn.io.write_h5mu(folder / "annotated.h5mu", mdata)
+
+    with steps.step("Writing the report"):
+        names_there = [n for n in _CONTENTS if (folder / n).exists() or n == RECORD]
+        facts = {
+            "Command": shlex.join(["tilegrn", *steps.command]),
+            "Started": _utc(steps.started),
+            "Time before this page": f"{sum(steps.seconds.values()):,.0f} s",
+        }
+        grn.pl.report(
+            mdata,
+            model,
+            folder / "report.html",
+            title=f"tilegrn: {run.h5mu.name}",
+            run=facts,
+            warned=steps.warned,
+            files={n: _CONTENTS[n] for n in names_there},
+            layer=run.layer,
+            **names,
+        )
     return summary
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, tz=UTC).isoformat(timespec="seconds")
 
 
 def check_result(mdata: MuData, run: Run, folder: Path) -> None:
@@ -296,7 +358,7 @@ def _save(drawn: Axes | NDArray[np.object_], path: Path) -> None:
     plt.close(figure)
 
 
-def finish(run: Run, folder: Path, steps: Steps, summary: str, *, command: list[str]) -> None:
+def finish(run: Run, folder: Path, steps: Steps, summary: str) -> None:
     """Record what the results were made from, and say what each file is."""
     parameters = {f.name: getattr(run, f.name) for f in fields(run)}
     for name, value in parameters.items():  # what lies in the folder itself is known by its place there
@@ -305,8 +367,8 @@ def finish(run: Run, folder: Path, steps: Steps, summary: str, *, command: list[
     write_record(
         folder,
         {
-            "command": ["tilegrn", *command],
-            "started": datetime.fromtimestamp(steps.started, tz=UTC).isoformat(timespec="seconds"),
+            "command": ["tilegrn", *steps.command],
+            "started": _utc(steps.started),
             "parameters": parameters,
             "inputs": {role: file_record(path) for role, path in run.files.items()},
             "seconds": steps.seconds,

@@ -10,7 +10,7 @@ import pandas as pd
 from tilegrn._core.edges_table import as_edges
 from tilegrn.errors import InputError
 from tilegrn.pl._network import one_group
-from tilegrn.pl._style import axes
+from tilegrn.pl._style import DOUBLE, INK, MUTED, PAGE, SMALL, TEXT, axes, diverging, letters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,8 @@ def edge_heatmap(
 
     Returns
     -------
-    The Axes. Colours are cut at the 98th percentile, so that one strong edge does not bleach the rest.
+    The Axes. Blue (above 0) activates, red represses. Colours are cut at the 98th percentile, so that one strong edge
+    does not bleach the rest.
 
     Raises
     ------
@@ -74,17 +75,26 @@ def edge_heatmap(
     wide = table.pivot_table(index="source", columns="target", values="signed", aggfunc="sum", fill_value=0.0)
     wide = wide.reindex(index=rows, columns=columns, fill_value=0.0)
     wide = wide.iloc[_order(wide.to_numpy()), _order(wide.to_numpy().T)]
-    ax = axes(ax, size=(0.21 * len(columns) + 1.9, 0.21 * len(rows) + 1.5))
+    left, below = (letters(len(max(map(str, names), key=len))) for names in (rows, columns))
+    # Many rows and columns become narrower rather than larger than a page.
+    cell = min(0.2, (DOUBLE - 1.2 - left) / len(columns))
+    line = min(0.19, (PAGE - 0.5 - below) / len(rows))
+    wide_, tall = cell * len(columns) + 1.2 + left, line * len(rows) + 0.5 + below
+    ax = axes(ax, size=(max(wide_, 2.1 + left), max(tall, 1.5 + below)))
     top = float(np.quantile(np.abs(table["signed"]), 0.98)) or 1.0
-    image = ax.imshow(wide.to_numpy(), cmap="RdBu", vmin=-top, vmax=top, aspect="auto", interpolation="nearest")
-    ax.set_xticks(range(wide.shape[1]), list(wide.columns), rotation=90, fontsize="x-small")
-    ax.set_yticks(range(wide.shape[0]), list(wide.index), fontsize="x-small")
-    ax.tick_params(length=0)
-    ax.set_xlabel("TG")
-    ax.set_ylabel("TF")
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.6, extend="both")
-    bar.set_label("score x sign", fontsize="small")
-    bar.ax.tick_params(labelsize="x-small")
+    image = ax.imshow(wide.to_numpy(), cmap=diverging(), vmin=-top, vmax=top, aspect="auto", interpolation="nearest")
+    for axis, names, room in ((ax.xaxis, wide.columns, cell), (ax.yaxis, wide.index, line)):
+        step = max(1, int(np.ceil(0.11 / room)))  # names that would touch are left out, every second or more
+        axis.set_ticks(range(0, len(names), step), list(names[::step]))
+    ax.tick_params(length=0, labelsize=SMALL, colors=INK)
+    ax.tick_params(axis="x", rotation=90)
+    ax.spines[:].set_color(MUTED)
+    ax.set_xlabel("TG", fontsize=TEXT)
+    ax.set_ylabel("TF", fontsize=TEXT)
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, aspect=max(25, len(rows)), pad=0.02, extend="both")
+    bar.set_label("signed score", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL, length=2)
+    bar.outline.set_visible(False)
     return ax
 
 

@@ -11,11 +11,25 @@ import pandas as pd
 from tilegrn._core import check
 from tilegrn.errors import InputError
 from tilegrn.pl._network import one_group
-from tilegrn.pl._style import ACCENT, GREY, MODEL, axes, tidy
+from tilegrn.pl._style import (
+    ACCENT,
+    GREY,
+    INK,
+    MODEL,
+    MUTED,
+    SINGLE,
+    SMALL,
+    axes,
+    diverging,
+    inches_wide,
+    letters,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
+    from numpy.typing import NDArray
 
 __all__ = ["knockout", "knockout_embedding"]
 
@@ -61,33 +75,57 @@ def knockout(
     cut = float(np.quantile(np.abs(x), 0.95))
     colour = np.where(np.abs(x) < cut, GREY, np.where(x < 0, ACCENT, MODEL))
     rate = part["mean_rate"].to_numpy(dtype=float)
-    size = 4 + 30 * np.sqrt(rate / max(float(rate.max()), 1e-12))
-    ax = axes(ax, size=(5.2, 3.8))
+    size = 3 + 20 * np.sqrt(rate / max(float(rate.max()), 1e-12))
+    best = np.argsort(-np.abs(x) * y, kind="stable")[: max(n_labels, 0)]
+    names = part["target"].astype(str).to_numpy()[best]
+    ax = axes(ax, size=(SINGLE, 2.7 + letters(max(map(len, names), default=0))))
     ax.scatter(x, y, s=size, c=colour, alpha=0.75, linewidths=0, rasterized=True)
-    best = np.argsort(-np.abs(x) * y, kind="stable")[:n_labels]
-    names = part["target"].astype(str).to_numpy()
-    taken: list[tuple[float, float]] = []
-    span = max(float(np.ptp(x)), 1e-12)
-    for i in best:
-        height = y[i]
-        while any(abs(height - b) < 0.035 and abs(x[i] - a) < 0.2 * span for a, b in taken):
-            height -= 0.035
-        taken.append((x[i], height))
-        left = x[i] < 0
+    ax.axvline(0, color=GREY, linewidth=0.8, zorder=0)
+    ax.margins(x=0.06)
+    ax.set_ylim(-0.03, 1.03)
+    _names_above(ax, names, x[best], y[best])
+    ax.set_xlabel("log2 fold change of the predicted rate")
+    ax.set_ylabel("share of cells that change so")
+    low = y < 0.15  # the note goes to the emptier corner
+    right = int((low & (x > np.mean(ax.get_xlim()))).sum()) < int((low & (x < np.mean(ax.get_xlim()))).sum())
+    at, side = (0.98, "right") if right else (0.02, "left")
+    ax.text(at, 0.02, "size: rate before", transform=ax.transAxes, fontsize=SMALL, color=MUTED, ha=side)
+    tidy(ax)
+    return ax
+
+
+def _names_above(ax: Axes, names: NDArray[np.str_], x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+    """Write upright names above the axes, side by side, each with a thin line down to its point.
+
+    Genes that change most crowd at the top, where all cells agree: beside their points there is no room for names.
+    """
+    order = np.argsort(x, kind="stable")
+    low, high = ax.get_xlim()
+    at = (x[order] - low) / (high - low)
+    width = inches_wide(ax)
+    apart = min(0.125 / width, 1.0 / max(len(at), 1))
+    for _ in range(200):  # neighbours push each other away until all have room
+        gap = np.diff(at)
+        push = np.clip(apart - gap, 0, None) / 2
+        if not push.any():
+            break
+        at[:-1] -= push
+        at[1:] += push
+        at = np.clip(at, 0.0, 1.0)
+    for place, i in zip(at, order, strict=True):
         ax.annotate(
             names[i],
             (x[i], y[i]),
-            xytext=(x[i] + (-0.015 if left else 0.015) * span, height),
-            ha="right" if left else "left",
-            va="center",
-            fontsize="x-small",
+            xytext=(place, 1.06),
+            textcoords="axes fraction",
+            rotation=90,
+            ha="center",
+            va="bottom",
+            fontsize=SMALL,
+            color=INK,
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
+            annotation_clip=False,
         )
-    ax.axvline(0, color=GREY, linewidth=0.8)
-    ax.margins(x=0.18)
-    ax.set_xlabel("log2 fold change of the predicted rate")
-    ax.set_ylabel("share of cells that change so")
-    tidy(ax)
-    return ax
 
 
 def knockout_embedding(
@@ -139,10 +177,10 @@ def knockout_embedding(
     xy = np.asarray(place.obsm[basis])[:, :2]
     change = np.asarray(adata.layers[layer], dtype=np.float64)
     if gene is None:
-        value, label = np.sqrt(np.nanmean(change**2, axis=1)), "root mean square change"
+        value, label = np.sqrt(np.nanmean(change**2, axis=1)), "RMS change of all genes (log rate)"
     else:
         value, label = change[:, adata.var_names.get_loc(gene)], f"change of {gene} (log rate)"
-    ax = axes(ax, size=(4.6, 3.8))
+    ax = axes(ax, size=(SINGLE, 2.9))
     limit = float(np.nanquantile(np.abs(value), 0.99)) or 1.0
     order = np.argsort(np.abs(value), kind="stable")  # the largest changes on top, whatever their sign
     obs = pd.DataFrame({label: value[order]}, index=adata.obs_names[order])
@@ -156,12 +194,21 @@ def knockout_embedding(
             basis,
             color=label,
             sort_order=False,
-            size=max(2.0, min(18.0, 12_000 / len(xy))),
-            color_map="viridis" if gene is None else "RdBu",
+            size=max(1.0, min(24.0, 16_000 / len(xy))),
+            color_map="viridis" if gene is None else diverging("#d9dadb"),  # grey, as white points would be lost
             vmin=0 if gene is None else -limit,
             vmax=limit,
             ax=ax,
             show=False,
+            colorbar_loc=None,
         )
+    bar = ax.figure.colorbar(ax.collections[0], ax=ax, pad=0.02, aspect=30, shrink=0.9)
+    bar.ax.tick_params(labelsize=SMALL, length=2)
+    bar.outline.set_visible(False)
+    bar.set_label(label, fontsize=SMALL)
+    ax.set_title("")
+    name = basis.removeprefix("X_")
+    ax.set_xlabel(f"{name.upper() if name.islower() else name} 1")
+    ax.set_ylabel(f"{name.upper() if name.islower() else name} 2")
     tidy(ax)
     return ax

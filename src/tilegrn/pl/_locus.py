@@ -13,7 +13,7 @@ from tilegrn._core.peaks import parse_peaks
 from tilegrn._core.rows import column_sums
 from tilegrn.errors import InputError
 from tilegrn.pl._network import one_group
-from tilegrn.pl._style import ACCENT, GREY, MODEL, axes, tidy
+from tilegrn.pl._style import ACCENT, DOUBLE, GREY, MODEL, MUTED, SMALL, axes, tidy
 from tilegrn.pl._tss import draw_tss, tss_table
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def locus(
     Returns
     -------
     The Axes; x in bp of the chromosome. Bars: mean counts of each window over all cells. Arcs: height and width by
-    score; blue activates, red represses.
+    score; with signs, blue activates and red represses.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def locus(
     _, start, end = parse_peaks(arcs.index)
     middle = (start + end) / 2
     low, high = min(middle.min(), own.min()) - flank, max(middle.max(), own.max()) + flank
-    ax = axes(ax, size=(8.0, 3.0))
+    ax = axes(ax, size=(DOUBLE, 2.5))
     _bars(ax, mdata, atac, chrom, low, high)
     top = float(arcs.abs().max())
     angle = np.linspace(0, np.pi, 60)
@@ -109,8 +109,9 @@ def locus(
             linewidth=0.7 + 2.3 * abs(value) / top,
             solid_capstyle="round",
         )
+    _key(ax, arcs.to_numpy(), signed="sign" in table)
     draw_tss(ax, tss[tss["chrom"] == chrom], gene, (low, high), foot=-0.05, head=0.08, text=-0.82)
-    ax.axhline(-0.05, color="#5a6069", linewidth=0.6)
+    ax.axhline(-0.05, color=MUTED, linewidth=0.6)
     ax.set_xlim(low, high)
     ax.set_ylim(-0.95, 1.25)
     ax.set_yticks([])
@@ -119,6 +120,25 @@ def locus(
     ax.xaxis.set_major_formatter(lambda v, _: f"{v / 1e6:.3f}")
     ax.set_xlabel(f"{chrom} (Mb)")
     return ax
+
+
+def _key(ax: Axes, scores: np.ndarray, *, signed: bool) -> None:
+    """Say above the arcs what their height and colour mean, where no arc ends."""
+    words = [(f"arcs: score, up to {np.abs(scores).max():.3g}", MUTED)]
+    if signed:
+        words += [("activates", MODEL)] * bool((scores > 0).any()) + [("represses", ACCENT)] * bool((scores < 0).any())
+    for i, (word, colour) in enumerate(words):
+        ax.annotate(
+            word,
+            (0.0, 1.0),
+            xycoords="axes fraction",
+            xytext=(2, -9 * i),
+            textcoords="offset points",
+            ha="left",
+            va="top",
+            fontsize=SMALL,
+            color=colour,
+        )
 
 
 def _bars(ax: Axes, mdata: MuData, atac: str, chrom: str, low: float, high: float) -> None:
@@ -134,4 +154,4 @@ def _bars(ax: Axes, mdata: MuData, atac: str, chrom: str, low: float, high: floa
     if len(used):
         width = max(size, (high - low) / 400)  # a window must stay visible in a wide view
         ax.bar(grid.starts(used) + size / 2, -0.6 * mean / mean.max(), width=width, bottom=-0.05, color=GREY)
-        ax.text(low, -0.7, f" accessibility, up to {mean.max():.2g} per cell", fontsize="x-small", color="#5a6069")
+        ax.text(low, -0.7, f" accessibility, up to {mean.max():.2g} per cell", fontsize=SMALL, color=MUTED)

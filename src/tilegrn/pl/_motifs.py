@@ -12,7 +12,7 @@ from tilegrn._core import check, store
 from tilegrn._core import keys as K
 from tilegrn._core.peaks import parse_peaks
 from tilegrn.errors import InputError
-from tilegrn.pl._style import axes, tidy
+from tilegrn.pl._style import DOUBLE, OKABE_ITO, axes, tidy
 from tilegrn.pl._tss import draw_tss, tss_table
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["motif_hits", "motif_logo"]
 
-_BASE_COLORS = {"A": "#2e8b57", "C": "#1f5fa8", "G": "#d98b0b", "T": "#c03030"}
-_ROW_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#b58900", "#6a51a3", "#444444")
+_BASE_COLORS = {"A": "#009e73", "C": "#0072b2", "G": "#e69f00", "T": "#c84e00"}
 _FLANK = 10_000
 _MAX_BOXES = 1000
 _HIT_COLUMNS = ("chrom", "position", "strand", "motif")
@@ -64,7 +63,7 @@ def motif_logo(
     InputError
         If ``kind`` is unknown.
     """
-    ax = axes(ax, size=(0.45 * motif.length + 1.2, 2.2))
+    ax = axes(ax, size=(min(0.22 * motif.length + 0.8, DOUBLE), 1.4))
     if kind not in ("information", "probability", "score"):
         msg = f"kind is '{kind}'; choose 'information', 'probability' or 'score'."
         raise InputError(msg)
@@ -93,6 +92,7 @@ def motif_logo(
     ax.set_ylim(min(0.0, float(np.minimum(heights, 0).sum(axis=1).min()) * 1.05), top)
     step = 1 if motif.length <= 20 else 5
     ax.set_xticks([i for i in range(1, motif.length + 1) if i == 1 or i % step == 0])
+    ax.set_xlabel("position (bp)")
     ax.set_ylabel({"information": "bits", "probability": "probability", "score": "score (ln odds)"}[kind])
     ax.set_title(_short(motif.name) + (" (reverse complement)" if reverse_complement else ""))
     if kind == "score":
@@ -167,7 +167,7 @@ def motif_hits(
     shown = sorted(counts.index[:max_motifs].tolist(), key=lambda m: (-counts[m], m))
     labels = _labels(shown)
 
-    ax = axes(ax, size=(9.0, 1.6 + 0.32 * (len(shown) + 3)))
+    ax = axes(ax, size=(DOUBLE, 0.9 + 0.24 * (len(shown) + 3)))
     rows = ["TSS", "windows", "peaks", *labels]
     if store.has_record(mdata, K.REC_TSS):
         tss = tss_table(mdata)
@@ -179,7 +179,7 @@ def motif_hits(
         _box(ax, left, right, 2, color="#555555", height=0.5)
         ax.axvspan(left, right, color="#000000", alpha=0.05, linewidth=0)
     for i, motif in enumerate(shown):
-        y, color = 3 + i, _ROW_COLORS[i % len(_ROW_COLORS)]
+        y, color = 3 + i, OKABE_ITO[i % len(OKABE_ITO)]
         mine = found[found["motif"] == motif]
         ax.axhline(y, color="#cccccc", linewidth=0.6, zorder=0)
         for strand, up in (("+", -0.36), ("-", 0.36)):

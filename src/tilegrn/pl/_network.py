@@ -8,7 +8,7 @@ import numpy as np
 
 from tilegrn._core.edges_table import as_edges
 from tilegrn.errors import InputError
-from tilegrn.pl._style import ACCENT, GREY, MODEL, axes
+from tilegrn.pl._style import ACCENT, GREY, MODEL, MUTED, SINGLE, SMALL, TEXT, axes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,41 +57,64 @@ def network(
     if not len(into) and not len(out):
         msg = f"'{gene}' has no edge in this network; grn.get.edges(mdata) lists them."
         raise InputError(msg)
-    ax = axes(ax, size=(6.4 if len(into) and len(out) else 4.2, 0.26 * max(len(into), len(out), 6) + 0.8))
-    for side, part, column in ((-1.0, into, "source"), (1.0, out, "target")):
-        if not len(part):
-            continue
-        heights = np.linspace(0.5, -0.5, len(part)) if len(part) > 1 else np.zeros(1)
-        width = 0.6 + 3.0 * part["score"].to_numpy() / float(part["score"].max())
-        signs = part["sign"].to_numpy() if "sign" in part else np.ones(len(part))
-        kinds = part["kind"].astype(str).to_numpy() if "kind" in part else np.full(len(part), "direct")
-        for y, name, w, sign, kind in zip(heights, part[column].astype(str), width, signs, kinds, strict=True):
-            start, end = ((side * 0.86, y), (side * 0.16, 0.0)) if side < 0 else ((0.16, 0.0), (0.86, y))
-            ax.annotate(
-                "",
-                xy=end,
-                xytext=start,
-                arrowprops={
-                    "arrowstyle": "-|>" if sign > 0 else "|-|,widthA=0,widthB=0.25",
-                    "color": MODEL if sign > 0 else ACCENT,
-                    "linewidth": float(w),
-                    "linestyle": "-" if kind == "direct" else (0, (3, 2)),
-                    "shrinkA": 0,
-                    "shrinkB": 0,
-                    "mutation_scale": 9,
-                },
-            )
-            ax.text(side * 0.89, y, name, ha="right" if side < 0 else "left", va="center", fontsize="small")
-    ax.text(0, 0, gene, ha="center", va="center", weight="bold", bbox={"boxstyle": "round", "fc": "white", "ec": GREY})
-    ax.set_xlim(-1.35 if len(into) else -0.35, 1.35 if len(out) else 0.35)
-    ax.set_ylim(-0.6, 0.68)
-    for x, label, part in ((-0.89, "regulators", into), (0.89, "targets", out)):
-        if len(part):
-            ax.text(x, 0.6, label, ha="right" if x < 0 else "left", color="#5a6069", fontsize="small", style="italic")
-    for x, label, colour in ((-0.03, "activates", MODEL), (0.03, "represses", ACCENT)):
-        ax.text(x, -0.58, label, ha="right" if x < 0 else "left", color=colour, fontsize="small")
+    tall = max(0.19 * max(len(into), len(out), 6) + 0.8, 0.09 * len(gene) + 1.0)
+    ax = axes(ax, size=(1.4 * SINGLE if len(into) and len(out) else SINGLE, tall))
+    _side(ax, into, "source")
+    _side(ax, out, "target")
+    # The name stands upright: its box is as narrow for a long name as for a short one, and no edge runs into it.
+    box = {"boxstyle": "round,pad=0.35", "fc": "white", "ec": GREY}
+    ax.text(0, 0, gene, ha="center", va="center", weight="bold", rotation=90, fontsize=TEXT, bbox=box)
+    ax.set_xlim(-1.5 if len(into) else -0.25, 1.5 if len(out) else 0.25)
+    ax.set_ylim(-0.56, 0.66)
+    shown = (into, out)
+    signs = np.concatenate([p["sign"].to_numpy() if "sign" in p else np.ones(len(p)) for p in shown])
+    words = [("activates", MODEL)] * bool((signs > 0).any()) + [("represses", ACCENT)] * bool((signs < 0).any())
+    if any("kind" in p and (p["kind"].astype(str) != "direct").any() for p in shown):
+        words.append(("broken: indirect", MUTED))
+    ax.legend(
+        handles=[ax.plot([], [], color=c, label=w, linestyle="--" if c == MUTED else "-")[0] for w, c in words],
+        frameon=False,
+        fontsize=SMALL,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.02),
+        ncols=len(words),
+        handlelength=1.2,
+        columnspacing=1.0,
+    )
     ax.set_axis_off()
     return ax
+
+
+def _side(ax: Axes, part: pd.DataFrame, column: str) -> None:
+    """Draw the edges of one side, fanned out at the gene so that their ends can be told apart."""
+    if not len(part):
+        return
+    side = -1.0 if column == "source" else 1.0
+    heights = np.linspace(0.5, -0.5, len(part)) if len(part) > 1 else np.zeros(1)
+    width = 0.6 + 2.2 * part["score"].to_numpy() / float(part["score"].max())
+    signs = part["sign"].to_numpy() if "sign" in part else np.ones(len(part))
+    kinds = part["kind"].astype(str).to_numpy() if "kind" in part else np.full(len(part), "direct")
+    for y, name, w, sign, kind in zip(heights, part[column].astype(str), width, signs, kinds, strict=True):
+        start, end = (side * 0.93, y), (side * 0.16, 0.35 * y)
+        if side > 0:
+            start, end = end, start
+        ax.annotate(
+            "",
+            xy=end,
+            xytext=start,
+            arrowprops={
+                "arrowstyle": "-|>,head_length=0.5,head_width=0.2" if sign > 0 else "|-|,widthA=0,widthB=0.3",
+                "color": MODEL if sign > 0 else ACCENT,
+                "linewidth": float(w),
+                "linestyle": "-" if kind == "direct" else (0, (3, 2)),
+                "shrinkA": 0,
+                "shrinkB": 0,
+                "mutation_scale": 7,
+            },
+        )
+        ax.text(side * 0.97, y, name, ha="right" if side < 0 else "left", va="center", fontsize=SMALL)
+    word = "regulators" if side < 0 else "targets"
+    ax.text(side * 0.97, 0.6, word, ha="right" if side < 0 else "left", color=MUTED, fontsize=SMALL, style="italic")
 
 
 def one_group(table: pd.DataFrame, group: str | None) -> pd.DataFrame:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
 
-__all__ = ["predicted_vs_observed", "reliability"]
+__all__ = ["best_genes", "predicted_vs_observed", "reliability"]
 
 _CUTS: Final = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 """Shares of the cells, ordered by prediction, between which means are drawn."""
@@ -75,22 +75,63 @@ def _best(observed: sparse.csr_matrix, predicted: NDArray[np.float32], n: int) -
     return usable[np.argsort(-np.concatenate(scores), kind="stable")[:n]]
 
 
-def _draw(ax: Axes, name: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
-    artist = _style.density(ax, x, y)
+def best_genes(mdata: MuData, *, rna: str, layer: str | None, n_genes: int) -> list[str]:
+    """Names of the genes whose predictions go best with what is observed in held-out cells."""
+    adata = check.modality(mdata, rna)
+    rows, _, observed = _observed(mdata, adata, rna, layer, K.PREDICTED, K.SPLIT, K.TEST)
+    values = np.asarray(adata.layers[K.PREDICTED][rows], dtype=np.float32)
+    return [str(adata.var_names[c]) for c in _best(observed, values, n_genes)]
+
+
+def _draw(ax: Axes, name: str, x: NDArray[np.float64], y: NDArray[np.float64], *, means: bool = True) -> None:
+    artist = _style.density(ax, x, y, n_bins=25)
     if len(x) > _style.MANY:
         _style.colour_bar(ax, artist, "cells")
-    # A prediction is an expectation: the mean of what is observed at one prediction should be that prediction.
-    cuts = (np.array(_CUTS) * len(x)).astype(int)
-    parts = [p for p in np.split(np.argsort(x, kind="stable"), np.unique(cuts)) if len(p) >= _MIN_CELLS]
-    mean_x = np.array([x[p].mean() for p in parts])
-    mean_y = np.array([y[p].mean() for p in parts])
-    error = np.array([y[p].std() / np.sqrt(len(p)) for p in parts])
     top = min(x.max(), y.max())
-    ax.plot([0, top], [0, top], color=_style.GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5)
-    ax.errorbar(mean_x, mean_y, yerr=error, fmt="o-", color=_style.ACCENT, markersize=3, linewidth=1.2, elinewidth=1)
+    ax.plot([0, top], [0, top], color=_style.MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1.5)
+    if means:  # A prediction is an expectation: the mean of what is observed at one prediction should be it.
+        cuts = (np.array(_CUTS) * len(x)).astype(int)
+        parts = [p for p in np.split(np.argsort(x, kind="stable"), np.unique(cuts)) if len(p) >= _MIN_CELLS]
+        mean_x, mean_y, error = _of_parts(x, y, parts)
+        ax.errorbar(
+            mean_x, mean_y, yerr=error, fmt="o-", color=_style.ACCENT, markersize=2.5, linewidth=1, elinewidth=0.9
+        )
     r = metrics.pearson(y[:, None], x[:, None])[0]
-    ax.set_title(f"{name}   r = {r:.2f}", fontsize="medium")
+    ax.set_title(f"{name}   r = {r:.2f}")
     _style.tidy(ax)
+
+
+def _of_parts(
+    x: NDArray[np.float64], y: NDArray[np.float64], parts: Sequence[NDArray[np.intp]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean predicted, mean observed and its standard error of some sets of cells."""
+    mean_x, mean_y = (np.array([v[p].mean() for p in parts]) for v in (x, y))
+    return mean_x, mean_y, np.array([y[p].std() / np.sqrt(len(p)) for p in parts])
+
+
+def _draw_groups(
+    ax: Axes,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    labels: NDArray[np.object_],
+    colours: dict[str, str],
+) -> None:
+    """Draw each group's mean, in its colour, over the cells."""
+    for i, (group, colour) in enumerate(colours.items()):
+        mean_x, mean_y, error = _of_parts(x, y, [np.flatnonzero(labels == group)])
+        ax.errorbar(
+            mean_x,
+            mean_y,
+            yerr=error,
+            fmt=_style.MARKERS[i // len(_style.OKABE_ITO) % len(_style.MARKERS)],
+            color=colour,
+            markersize=5,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            elinewidth=1,
+            label=group,
+            zorder=4,
+        )
 
 
 def predicted_vs_observed(
@@ -103,6 +144,8 @@ def predicted_vs_observed(
     split: str = K.SPLIT,
     cells: str | None = K.TEST,
     n_genes: int = 6,
+    groupby: str | None = None,
+    atac: str = "atac",
     ax: Axes | None = None,
 ) -> Axes | NDArray[np.object_]:
     """Draw predicted against observed expression of chosen genes, one panel per gene.
@@ -110,6 +153,9 @@ def predicted_vs_observed(
     Above 400 cells, hexagons are coloured by the number of cells (logarithmic), so that the many zeros do not hide each
     other. Red points are means of observed expression over cells of similar prediction, with standard errors (finer
     groups at the top, where a rarely expressed gene happens): on the dashed diagonal where predictions are calibrated.
+    Predictions are expectations of log1p under counting (Poisson) noise. Where counts vary more than that, as those of
+    :func:`tilegrn.datasets.simulate` do, the mean of log1p is lower at the same rate, and the points lie below the
+    diagonal. They do as well where the rate itself is predicted too high.
 
     Parameters
     ----------
@@ -127,6 +173,11 @@ def predicted_vs_observed(
         Column of ``mdata.obs`` and the part to draw (``"test"``); all cells with ``cells=None``.
     n_genes
         How many genes when ``genes`` is None.
+    groupby
+        Column of ``obs`` (cell type): draw the mean of each of its groups instead, in the colours of
+        ``mdata.uns["<column>_colors"]`` (or of a modality's ``uns``) where they are.
+    atac
+        Name of the other modality; its annotation is read with ``groupby``.
     ax
         Axes for a single gene; with several genes a figure is made. Given with ``genes=None``, the best gene is drawn.
 
@@ -160,16 +211,50 @@ def predicted_vs_observed(
     if ax is not None and len(columns) > 1:
         msg = f"ax= takes one gene, {len(columns)} were asked for. Leave ax out to get a figure of all."
         raise InputError(msg)
-    panels = [ax] if ax is not None else _style.grid(len(columns))
+    labels: NDArray[np.object_] = np.array([], dtype=object)
+    colours: dict[str, str] = {}
+    if groupby is not None:
+        labels = check.cell_labels(mdata, groupby, rna, atac, missing=True)[rows]
+        colours = _style.group_colours(mdata, groupby, sorted({g for g in labels if g is not None}), rna=rna, atac=atac)
+    panels = [ax] if ax is not None else _style.grid(len(columns), names=len(colours))
     for panel, column in zip(panels, columns, strict=True):
-        x = values[:, column].astype(np.float64)
-        _draw(panel, str(adata.var_names[column]), x, observed[:, [column]].toarray().ravel())
-        panel.set_xlabel(f"predicted {_style.LOG_UNIT}" if len(panels) == 1 else "predicted", fontsize="small")
-        panel.set_ylabel(f"observed {_style.LOG_UNIT}" if len(panels) == 1 else "observed", fontsize="small")
+        x, y = values[:, column].astype(np.float64), observed[:, [column]].toarray().ravel()
+        _draw(panel, str(adata.var_names[column]), x, y, means=groupby is None)
+        _draw_groups(panel, x, y, labels, colours)
+        panel.set_xlabel(f"predicted {_style.LOG_UNIT}" if len(panels) == 1 else "predicted")
+        panel.set_ylabel(f"observed {_style.LOG_UNIT}" if len(panels) == 1 else "observed")
+    what = "cells of similar prediction" if groupby is None else f"groups of '{groupby}'"
+    note = f"points with bars: means of {what} and their standard errors"
+    if len(panels) == 1 and ax is not None:
+        if colours:  # below the axes, where it covers no cell
+            _legend(panels[0], panels[0], colours, loc="upper center", at=(0.5, -0.3))
+        return panels[0]
+    figure = panels[0].figure
+    if colours:
+        _legend(figure, panels[0], colours, loc="outside lower center" if len(panels) == 1 else "outside upper center")
     if len(panels) == 1:
         return panels[0]
-    panels[0].figure.supxlabel(f"unit: {_style.LOG_UNIT}", fontsize="small", color="#5a6069")
+    figure.supxlabel(f"{note}; unit: {_style.LOG_UNIT}", fontsize=_style.SMALL, color=_style.MUTED)
     return np.array(panels, dtype=object)
+
+
+def _legend(
+    place: Any, panel: Axes, colours: dict[str, str], *, loc: str, at: tuple[float, float] | None = None
+) -> None:
+    """Name the groups in a legend of the figure or of the axes."""
+    handles, names = panel.get_legend_handles_labels()
+    wide = 3 if panel.figure.bbox.width / panel.figure.dpi <= 1.4 * _style.SINGLE else 6
+    place.legend(
+        handles,
+        names,
+        frameon=False,
+        fontsize=_style.SMALL,
+        ncols=min(len(colours), wide),
+        handletextpad=0.2,
+        columnspacing=0.8,
+        loc=loc,
+        bbox_to_anchor=at,
+    )
 
 
 def reliability(
@@ -242,16 +327,18 @@ def reliability(
         np.sqrt([max(float(v.ravel()[t].mean()), 0.0) for t in tenths if len(t)]) for v in (noise, expected, squared)
     )
     calibrated = store.has_record(mdata, K.REC_PREDICT) and store.get_record(mdata, K.REC_PREDICT).get("calibrated")
-    panel = _style.axes(ax, size=(4.6, 4.2))
+    panel = _style.axes(ax, size=(_style.SINGLE, 3.4))
     ends = [min(map(np.min, (alone, x, y))), max(map(np.max, (alone, x, y)))]
     panel.plot(ends, ends, color=_style.GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    panel.plot(alone, y, "o", color=_style.BASELINE, markerfacecolor="white", label="counting noise alone")
+    panel.plot(
+        *(alone, y, "o"), markersize=5, color=_style.BASELINE, markerfacecolor="white", label="counting noise alone"
+    )
     kind = "calibrated" if calibrated else "uncalibrated"
-    panel.plot(x, y, "o", color=_style.MODEL, label=f"counting noise and {kind} spread")
+    panel.plot(x, y, "o", markersize=5, color=_style.MODEL, label=f"counting noise and {kind} spread")
     panel.set_aspect("equal")
     panel.set_xlabel("expected RMS error")
     panel.set_ylabel("observed RMS error")
-    panel.set_title(f"unit: {_style.LOG_UNIT}", fontsize="small", loc="left", color="#5a6069")
-    panel.legend(frameon=False, fontsize="small")
+    panel.set_title(f"unit: {_style.LOG_UNIT}", fontsize=_style.SMALL, loc="left", color=_style.MUTED)
+    panel.legend(frameon=False, fontsize=_style.SMALL)
     _style.tidy(panel)
     return panel

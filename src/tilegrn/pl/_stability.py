@@ -10,7 +10,7 @@ import numpy as np
 from tilegrn._core.edges_table import as_edges
 from tilegrn.errors import InputError
 from tilegrn.pl._network import one_group
-from tilegrn.pl._style import GREY, MODEL, axes, tidy
+from tilegrn.pl._style import BASELINE, MODEL, SMALL, axes, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,12 +56,12 @@ def stability(
     middle = [(a + b + 1) / 2 for a, b in itertools.pairwise(bounds)]
     mean = [value[a:b].mean() for a, b in itertools.pairwise(bounds)]
     every = [(value[a:b] > 1 - 1e-6).mean() for a, b in itertools.pairwise(bounds)]
-    ax.plot(middle, mean, color=MODEL, label="mean share of networks")
-    ax.plot(middle, every, color=GREY, label="held by all networks")
+    ax.plot(middle, mean, color=MODEL, label="mean")
+    ax.plot(middle, every, color=BASELINE, label="held by all networks")
     ax.set_xscale("log")
     ax.set_ylim(0, 1.03)
-    ax.set_xlabel("rank of the edge")
-    ax.set_ylabel("stability")
-    ax.legend(frameon=False, fontsize="small", loc="lower left")
+    ax.set_xlabel("rank of the edge, strongest first")
+    ax.set_ylabel("stability (share of networks)")
+    ax.legend(frameon=False, fontsize=SMALL, loc="best")
     tidy(ax)
     return ax

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["training"]
 
+_DOTS = 25
+"""Up to so many epochs each is marked; of more, dots would make a thick line."""
+
 
 def _histories(source: Any) -> list[dict[str, Any]]:
     """Losses per epoch of each network, of a model or of the record it left in a MuData."""
@@ -75,15 +78,16 @@ def training(mdata: MuData | Any, *, ax: Axes | None = None) -> Axes:
             if not len(values):
                 continue
             epochs = np.arange(1, len(values) + 1)
-            ax.plot(epochs, values, color=colour, linewidth=1.5, marker="o", markersize=3, label=None if i else label)
+            dots: dict[str, Any] = {"marker": "o", "markersize": 2.5} if len(values) <= _DOTS else {}
+            ax.plot(epochs, values, color=colour, linewidth=1.3, label=None if i else label, **dots)
             if name == "val_loss":
                 best = int(np.nanargmin(values))
                 ax.plot(
-                    epochs[best], values[best], "o", color=_style.ACCENT, markersize=6, label=None if i else "lowest"
+                    epochs[best], values[best], "o", color=_style.ACCENT, markersize=5, label=None if i else "lowest"
                 )
     ax.set_xlabel("epoch")
     ax.set_ylabel("loss, mean over cells and genes")
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(frameon=False, fontsize=_style.SMALL)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     _style.tidy(ax)
     return ax
