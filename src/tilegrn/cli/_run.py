@@ -82,6 +82,8 @@ class Run:
     groupby
         Column of ``obs`` (cell type) within whose groups the scorecard correlates as well, if they have at least
         ``min_group_cells`` held-out cells.
+    checkpoint
+        Folder in which the training survives; None for none.
     """
 
     h5mu: Path
@@ -107,6 +109,7 @@ class Run:
     seed: int = 0
     accelerator: str = "auto"
     progress: bool = True
+    checkpoint: Path | None = None
 
     @property
     def files(self) -> dict[str, Path]:
@@ -128,10 +131,11 @@ class Run:
 
 @dataclass
 class Steps:
-    """Names and times the steps, so that a user sees what takes how long."""
+    """Names and times the steps, so that a user sees what takes how long; knows whether Ctrl-C ended the training."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
+    interrupted: bool = False
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
@@ -221,8 +225,10 @@ def walk(run: Run, folder: Path, steps: Steps) -> str:
             seed=run.seed,
             accelerator=run.accelerator,
             progress=run.progress,
+            checkpoint=run.checkpoint,
             **names,
         )
+        steps.interrupted = bool(model.record.get("interrupted"))
         model.save(folder / "model")
 
     with steps.step("Predicting every gene in every cell"):

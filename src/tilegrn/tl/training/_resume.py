@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
     from tilegrn.model.grn_model import GRNModel
     from tilegrn.tl.training._source import Source
 
-__all__ = ["Survival", "named_step", "training_of"]
+__all__ = ["Survival", "named_step", "remove_checkpoint", "training_of"]
 
 logger = logging.getLogger(__name__)
 
 _MODEL, _NETWORK = "model", "network"
+_OURS = re.compile(rf"{_MODEL}|{_NETWORK}[0-9]+|\.({_MODEL}|{_NETWORK}[0-9]+)\..*\.tilegrn-(tmp|old)")
 _SHOWN = 3
 
 
@@ -70,14 +72,14 @@ class Survival:
         if target.exists() and not target.is_dir():
             msg = f"checkpoint='{target}' is no folder; name another one."
             raise InputError(msg)
-        there = sorted(p.name for p in target.iterdir() if not p.name.startswith(".")) if target.is_dir() else []
-        foreign = [name for name in there if name != _MODEL and not name.startswith(_NETWORK)]
+        there = sorted(p.name for p in target.iterdir() if p.name != ".DS_Store") if target.is_dir() else []
+        foreign = [name for name in there if not _OURS.fullmatch(name)]
         if foreign:
             msg = f"checkpoint='{target}' holds more than checkpoints ({', '.join(foreign[:3])}); name another folder."
             raise InputError(msg)
         out = cls(target, training, every)
         for name in there:
-            if name != _MODEL:
+            if name.startswith(_NETWORK):
                 kept = out._kept(name)
                 if kept.finished() is None:
                     kept.latest()
@@ -126,8 +128,19 @@ class Survival:
             return
         text, arrays = model.contents()
         write_folder(self.folder / _MODEL, text | {"training": self.training}, arrays)
-        for entry in self.folder.glob(f"{_NETWORK}*"):
+        for entry in self.folder.glob(f"{_NETWORK}[0-9]*"):
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove what :func:`train` keeps in a folder, and the folder if that was all."""
+    if not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        if _OURS.fullmatch(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def training_of(
