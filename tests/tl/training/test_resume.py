@@ -197,7 +197,7 @@ def test_where_nothing_is_intact_it_says_how_to_start_over(tmp_path):
 def test_a_damaged_end_says_how_to_start_over(tmp_path):
     train(ready(), checkpoint=tmp_path, **QUICK)
     (tmp_path / "model" / "model.json").write_text("{}")
-    with pytest.raises(InputError, match="model.json.*Or remove"):
+    with pytest.raises(InputError, match=r"model\.json.*Or remove"):
         train(ready(), checkpoint=tmp_path, **QUICK)
 
 
@@ -321,7 +321,8 @@ from tests.tl._ready import ready
 from tests.tl.training.test_resume import QUICK, At
 from tilegrn.tl.training._train import train
 
-train(ready(), checkpoint=sys.argv[1], checkpoint_every=2, callbacks=[At(int(sys.argv[2]), lambda: os.kill(os.getpid(), 9))], **QUICK)
+end = At(int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGKILL))
+train(ready(), checkpoint=sys.argv[1], checkpoint_every=2, callbacks=[end], **QUICK)
 """
 
 
