@@ -141,14 +141,14 @@ def fit_network(
             if heard.at_once:
                 heard.leave()
             if trainer.received_sigterm or stop.code == 128 + signal.SIGTERM:
-                _say(heard.place, checkpoints, "")
+                _say(trainer, heard.place, checkpoints, "")
                 raise SystemExit(128 + signal.SIGTERM) from stop
             if not trainer.interrupted:
                 raise
         finally:
             module.close()
         if trainer.interrupted:
-            _say(heard.place, checkpoints, "; the best weights so far are kept")
+            _say(trainer, heard.place, checkpoints, "; the best weights so far are kept")
         elif heard.asked:  # in the last epoch, after which there was nothing to stop
             if heard.asked == signal.SIGTERM:
                 heard.leave()
@@ -164,8 +164,10 @@ def _ended(network: Network, module: Training) -> dict[str, list[float]]:
     return module.history
 
 
-def _say(place: str, checkpoints: Checkpoints | None, kept: str) -> None:
-    """Tell where a training stopped, and how it goes on."""
+def _say(trainer: pl.Trainer, place: str, checkpoints: Checkpoints | None, kept: str) -> None:
+    """Tell where a training stopped, and how it goes on; the first process does."""
+    if not trainer.is_global_zero:
+        return
     tail = ""
     if checkpoints is not None and checkpoints.steps():
         tail = f" The same call with checkpoint='{checkpoints.folder.parent}' goes on from '{checkpoints.steps()[-1]}'."

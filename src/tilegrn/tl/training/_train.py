@@ -17,6 +17,7 @@ from tilegrn.tl.training._calibrate import calibrate
 from tilegrn.tl.training._chosen import labels_of, ranges_of, samples_of, targets_of, typical_open
 from tilegrn.tl.training._cis_choices import with_reach
 from tilegrn.tl.training._inputs import cell_data, fit_preparation
+from tilegrn.tl.training._memory import check_memory
 from tilegrn.tl.training._resume import Survival, named_step, training_of
 from tilegrn.tl.training._source import Source, join_sources, read_source
 from tilegrn.tl.training._train_record import flat, train_record
@@ -120,13 +121,16 @@ def train(
     lets the step be finished, and ends the process with status 143. Both leave the state in ``checkpoint``. A second
     signal ends the training at once.
 
+    How much memory the training will take is logged before it starts, with a warning where less is free.
+
     Raises
     ------
     MissingStepError, StaleError
         If a step is missing or its result no longer fits; the message names the call. So if ``checkpoint`` is of
         another training.
     InputError
-        If counts, names or split cannot be used, or the folder ``checkpoint`` holds something else or nothing intact.
+        If counts, names or split cannot be used, the folder ``checkpoint`` holds something else or nothing intact, or
+        the training needs far more memory than there is.
     FloatingPointError
         If the loss or the gradient is not finite; the message names epoch, step and cells. Nothing is written then, and
         states kept before stay.
@@ -175,6 +179,7 @@ def train(
     if model is not None:
         _write(many, labels, model, rna=rna, split=split, seed=seed)
         return model
+    check_memory(source, len(fit_rows) + min(len(val_rows), MOST_VAL), len(targets), cfg, saving=kept is not None)
     cfg = with_reach(source, fit_rows, targets, cfg, seed)
     vocabulary, preparation = fit_preparation(source, fit_rows, targets, cfg, ranges=ranges)
     data = cell_data(source, vocabulary, preparation, cfg, rows=fit_rows, with_counts=True)
