@@ -20,10 +20,10 @@ from tilegrn.tl.training._train import train  # noqa: E402
 QUICK = {"config": dataclasses.replace(TINY, max_epochs=1), "progress": False, "accelerator": "cpu"}
 
 
-@pytest.mark.parametrize("config", [TINY, ModelConfig(max_epochs=1, teacher=None)], ids=["tiny", "default"])
-def test_weights_are_counted_to_a_few_per_cent(config):
+@pytest.mark.parametrize("choices", [{}, {"width": 128, "n_blocks": 3}], ids=["default", "wide"])
+def test_weights_are_counted_to_a_few_per_cent(choices):
     mdata = ready()
-    config = dataclasses.replace(config, max_epochs=1)
+    config = ModelConfig(max_epochs=1, teacher=None, **choices)
     model = train(mdata, **(QUICK | {"config": config}))
     (net,), v = model.networks, model.vocabulary
     there = sum(p.numel() for p in net.parameters())

@@ -72,10 +72,10 @@ class Checkpoints:
                 shutil.rmtree(old, ignore_errors=True)
         return target
 
-    def latest(self) -> dict[str, Any] | None:
+    def latest(self, *, warn: bool = True) -> dict[str, Any] | None:
         """Return the newest state that is intact; None if there is no checkpoint at all.
 
-        A damaged one is named in a warning, and the one before it is read.
+        A damaged one is named in a warning, if one is wanted, and the one before it is read.
 
         Raises
         ------
@@ -91,7 +91,8 @@ class Checkpoints:
                 state = self._read(folder)
             except InputError as error:
                 wrong = wrong or error
-                logger.warning("%s The checkpoint before it is used.", str(error).replace(KIND.mend, "").strip())
+                if warn:
+                    logger.warning("%s The checkpoint before it is used.", str(error).replace(KIND.mend, "").strip())
                 continue
             return state
         if wrong is not None:

@@ -153,8 +153,8 @@ def fit_network(
             if heard.asked == signal.SIGTERM:
                 heard.leave()
             return _ended(network, module), True
-        if not module.done:
-            module.finish()
+    if not module.done:
+        module.finish()
     return _ended(network, module), bool(trainer.interrupted)
 
 

@@ -30,7 +30,7 @@ _GENE = 12
 _BASE = 60e6
 """What lies between the arrays, and loaded code."""
 _UNSURE = 1.5
-"""Factor within which the sum is right; see docs/performance.md."""
+"""Factor within which the sum is right: see docs/reliability.md."""
 _CGROUP = Path("/sys/fs/cgroup")
 _GB = 1e9
 

@@ -82,7 +82,7 @@ class Survival:
             if name.startswith(_NETWORK):
                 kept = out._kept(name)
                 if kept.finished() is None:
-                    kept.latest()
+                    kept.latest(warn=False)
         return out
 
     def network(self, i: int) -> Checkpoints:
