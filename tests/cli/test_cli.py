@@ -186,6 +186,43 @@ def test_ctrl_c_that_only_ends_training_keeps_the_result(arguments, tmp_path, mo
     assert (tmp_path / "out" / "run.json").exists()
 
 
+def test_a_terminated_training_says_how_to_go_on_and_its_checkpoint_goes_with_the_results(
+    arguments, tmp_path, monkeypatch, capsys
+):
+    kept = tmp_path / "out.checkpoint"
+
+    def left(run, *_):
+        (run.checkpoint / "network1").mkdir(parents=True)
+        raise SystemExit(cli.TERMINATED)  # as training does, after it has saved
+
+    def stopped(run, folder, steps):
+        steps.interrupted = True
+        return "the best so far"
+
+    monkeypatch.setattr(_run, "walk", left)
+    assert cli.main(line(arguments)) == cli.TERMINATED
+    assert f"run the same command to go on from '{kept}'" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["out.checkpoint"]
+    monkeypatch.setattr(_run, "walk", stopped)
+    assert cli.main(line(arguments)) == cli.INTERRUPTED
+    assert "The same command with --force goes on" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "out.checkpoint"]
+    monkeypatch.setattr(_run, "walk", lambda *_: "done")
+    assert cli.main([*line(arguments), "--force"]) == cli.OK
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_only_checkpoints_are_removed(arguments, tmp_path, monkeypatch, capsys):
+    kept = tmp_path / "mine"
+    (kept / "network1").mkdir(parents=True)
+    (kept / "notes.txt").touch()
+    monkeypatch.setattr(_run, "walk", lambda *_: "done")
+    assert cli.main([*line(arguments), "--checkpoint", str(kept)]) == cli.OK
+    assert [p.name for p in kept.iterdir()] == ["notes.txt"]
+    assert cli.main([*line(arguments), "--checkpoint", str(tmp_path / "out" / "x"), "--force"]) == cli.MISUSED
+    assert "lies in the results" in capsys.readouterr().err
+
+
 def test_messages_go_to_stderr_and_nothing_stays_configured(arguments, tmp_path, monkeypatch, capsys):
     def talk(*_):
         logging.getLogger("tilegrn.pp").info("placing")

@@ -81,7 +81,15 @@ def test_what_the_system_refuses_is_named_and_loses_nothing(name, what, counts):
 
 def test_damage_of_models_is_caught(tmp_path):
     shutil.copytree(ARCHIVE / "model", tmp_path / "model")
-    found = damage.damage(tmp_path / "model", flips=40, cuts=20)
+    found = damage.damage(tmp_path / "model", damage.of_model(tmp_path / "model"), flips=40, cuts=20)
+    assert {k for counts in found.values() for k in counts} <= {"flip caught", "cut caught"}
+    assert sum(counts.total() for counts in found.values()) == 60
+
+
+@pytest.mark.slow
+def test_damage_of_checkpoints_is_caught_and_the_one_before_is_read(tmp_path):
+    kept = damage.two_checkpoints(tmp_path)
+    found = damage.damage(kept.steps()[-1], damage.of_checkpoint(kept), flips=40, cuts=20)
     assert {k for counts in found.values() for k in counts} <= {"flip caught", "cut caught"}
     assert sum(counts.total() for counts in found.values()) == 60
 

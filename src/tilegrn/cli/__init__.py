@@ -55,8 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _messages(debug=options.debug, level=_level(options)), _stops() as stops:
             options.command(options)
-        if stops.interrupts:
-            return _fail(f"training was interrupted: '{options.out}' holds the best so far.", INTERRUPTED, debug=False)
+        if stops.interrupts or getattr(options, "interrupted", False):
+            more = " The same command with --force goes on with the training." if _can_go_on(options) else ""
+            text = f"training was interrupted: '{options.out}' holds the best so far.{more}"
+            return _fail(text, INTERRUPTED, debug=False)
         return OK
     except WriteError as err:  # nobody's misuse
         return _fail(str(err), FAILED, debug=options.debug)
@@ -66,6 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(
             _kept(options), INTERRUPTED if isinstance(err, KeyboardInterrupt) else TERMINATED, debug=options.debug
         )
+    except SystemExit as err:  # of training, which finished its step and saved before it left
+        if err.code != TERMINATED:
+            raise
+        return _fail(_kept(options), TERMINATED, debug=options.debug)
     except MemoryError:
         advice = "Out of memory. Keep fewer cells, genes or peaks, or run on a machine with more memory."
         return _fail(advice, FAILED, debug=options.debug)
@@ -90,7 +96,13 @@ def _kept(options: argparse.Namespace) -> str:
     if out is None:
         return "interrupted."
     state = "is as it was" if Path(out).exists() else "was not made"
-    return f"interrupted. The input was not touched and '{out}' {state}; run the same command to start again."
+    again = f"go on from '{options.checkpoint}'" if _can_go_on(options) else "start again"
+    return f"interrupted. The input was not touched and '{out}' {state}; run the same command to {again}."
+
+
+def _can_go_on(options: argparse.Namespace) -> bool:
+    checkpoint = getattr(options, "checkpoint", None)
+    return checkpoint is not None and Path(checkpoint).is_dir()
 
 
 def _level(options: argparse.Namespace) -> int:

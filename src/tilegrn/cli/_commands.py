@@ -53,6 +53,7 @@ def demo(options: argparse.Namespace) -> None:
         check_inputs(asked)
         summary = walk(asked, folder, steps)
         finish(asked, folder, steps, summary)
+    options.interrupted = steps.interrupted
     _report(target, summary)
 
 
@@ -61,6 +62,7 @@ def run(options: argparse.Namespace) -> None:
     from tilegrn._core.atomic import new_folder
     from tilegrn.cli._outputs import check_target
     from tilegrn.cli._run import Run, Steps, check_inputs, finish, walk
+    from tilegrn.tl.training._resume import remove_checkpoint
 
     sizes, tss = options.chrom_sizes or options.genome, options.tss or options.genome
     if not sizes or not tss:
@@ -69,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
     if options.out is None:
         options.out = str(options.h5mu.with_name(f"{options.h5mu.stem}-tilegrn"))
     target = Path(options.out)
+    options.checkpoint = Path(options.checkpoint or target.with_name(f"{target.name}.checkpoint"))
     asked = Run(
         h5mu=options.h5mu,
         chrom_sizes=sizes,
@@ -92,14 +95,21 @@ def run(options: argparse.Namespace) -> None:
         seed=options.seed,
         accelerator=options.accelerator,
         progress=_bars(options),
+        checkpoint=options.checkpoint,
     )
     check_inputs(asked)
+    if options.checkpoint.absolute().is_relative_to(target.absolute()):
+        msg = f"--checkpoint '{options.checkpoint}' lies in the results '{target}'; name a folder beside it."
+        raise InputError(msg)
     check_target(target, force=options.force, inputs=tuple(asked.files.values()))
     set_up(options.threads)
     steps = Steps(options.argv)
     with new_folder(target) as folder, redirect_stdout(sys.stderr):  # progress bars belong to stderr, too
         summary = walk(asked, folder, steps)
         finish(asked, folder, steps, summary)
+    options.interrupted = steps.interrupted
+    if not options.interrupted:  # the model is among the results
+        remove_checkpoint(options.checkpoint)
     _report(target, summary)
 
 

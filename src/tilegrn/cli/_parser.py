@@ -12,7 +12,7 @@ from tilegrn.cli._tool_parsers import add_talk, add_tools, positive
 
 __all__ = ["parser"]
 
-_EPILOG = "Exit codes: 0 done, 1 failed, 2 input that cannot be used, 130 interrupted."
+_EPILOG = "Exit codes: 0 done, 1 failed, 2 input that cannot be used, 130 interrupted, 143 terminated."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,6 +76,12 @@ def parser() -> argparse.ArgumentParser:
     cells.add_argument("--atac", default="atac", metavar="NAME", help="modality of the ATAC (default: %(default)s)")
     cells.add_argument("--layer", metavar="NAME", help="layer of the RNA counts (default: X)")
     _add_training(run, epochs=None)
+    run.add_argument(
+        "--checkpoint",
+        metavar="FOLDER",
+        help="where the training survives a kill until the results are there (default: the results' name with "
+        ".checkpoint); the same command goes on from it",
+    )
     run.set_defaults(command=_commands.run)
 
     add_tools(commands, _EPILOG)

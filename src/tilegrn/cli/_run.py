@@ -84,6 +84,8 @@ class Run:
     groupby
         Column of ``obs`` (cell type) within whose groups the scorecard correlates as well, if they have at least
         ``min_group_cells`` held-out cells.
+    checkpoint
+        Folder in which the training survives; None for none.
     """
 
     h5mu: Path
@@ -109,6 +111,7 @@ class Run:
     seed: int = 0
     accelerator: str = "auto"
     progress: bool = True
+    checkpoint: Path | None = None
 
     @property
     def files(self) -> dict[str, Path]:
@@ -130,12 +133,16 @@ class Run:
 
 @dataclass
 class Steps:
-    """Names and times the steps, so that a user sees what takes how long, and keeps what they warn of."""
+    """Names and times the steps, so that a user sees what takes how long, and keeps what they warn of.
+
+    ``interrupted`` says whether Ctrl-C ended the training.
+    """
 
     command: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
+    interrupted: bool = False
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
@@ -253,8 +260,10 @@ def _walk(run: Run, folder: Path, steps: Steps) -> str:
             seed=run.seed,
             accelerator=run.accelerator,
             progress=run.progress,
+            checkpoint=run.checkpoint,
             **names,
         )
+        steps.interrupted = bool(model.record.get("interrupted"))
         model.save(folder / "model")
 
     with steps.step("Predicting every gene in every cell"):

@@ -11,7 +11,7 @@ import torch
 from tilegrn._core.grid import Grid
 from tilegrn._core.intervals import DistanceRule
 from tilegrn.errors import InputError
-from tilegrn.model.checkpoint import read_folder, write_folder
+from tilegrn.model.checkpoint import is_first_process, read_folder, write_folder
 from tilegrn.model.config import ModelConfig
 from tilegrn.model.data.batches import Batch, BatchMaker
 from tilegrn.model.data.pairs import pair_lists
@@ -31,12 +31,6 @@ if TYPE_CHECKING:
     from tilegrn.model.net.network import GeneSide
 
 __all__ = ["GRNModel"]
-
-_SHARED = (
-    *("log_mean", "features", "context.loadings"),
-    *(f"cis.{name}" for name in ("mean", "square", "bind_start", "bind_tf", "bind_score")),
-)
-"""Tensors that all networks of a model have in common."""
 
 
 class GRNModel:
@@ -245,8 +239,11 @@ class GRNModel:
         InputError
             If the folder holds something else.
         """
-        if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank():
-            return
+        if is_first_process():
+            write_folder(folder, *self.contents())
+
+    def contents(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the words and the numbers that a model folder holds."""
         v = self.vocabulary
         text = {
             "config": self.config.to_dict(),
@@ -266,12 +263,11 @@ class GRNModel:
         }
         arrays = {"windows": v.windows} | {f"prep.{k}": a for k, a in self.preparation.arrays().items()}
         for i, net in enumerate(self.networks):
-            for name, tensor in net.state_dict().items():
-                if name not in _SHARED:
-                    arrays[f"net{i}.{name}"] = tensor.cpu().numpy()
-                elif i == 0:
-                    arrays[f"shared.{name}"] = tensor.cpu().numpy()
-        write_folder(folder, text, arrays)
+            if i == 0:
+                shared = {k: v for k, v in net.state_dict().items() if k in net.SHARED}
+                arrays |= {f"shared.{name}": tensor.cpu().numpy() for name, tensor in shared.items()}
+            arrays |= {f"net{i}.{name}": tensor.cpu().numpy() for name, tensor in net.own().items()}
+        return text, arrays
 
     @classmethod
     def load(cls, folder: str | Path) -> GRNModel:
@@ -327,10 +323,7 @@ class GRNModel:
             )
             prefix = f"net{i}."
             own = {k[len(prefix) :]: torch.from_numpy(a) for k, a in arrays.items() if k.startswith(prefix)}
-            net.load_state_dict(shared | own)
-            if net.cis is not None:
-                net.cis.settle()
-            networks.append(net.eval())
+            networks.append(net.with_own(own))
         return cls(vocabulary, config, preparation, networks, text["record"])
 
 

@@ -120,7 +120,7 @@ def test_shares_of_a_batch_give_its_gradient():
 
 def test_a_failing_loss_names_its_epoch():
     config = dataclasses.replace(TINY, learning_rate=1e30, gradient_clip=1e30, teacher=None, max_epochs=5)
-    with pytest.raises(FloatingPointError, match="in epoch 2 at the learning rate"):
+    with pytest.raises(FloatingPointError, match="in epoch 2, step 1 of 1, at the learning rate"):
         grn.tl.train(ready(), config=config, progress=False, accelerator="cpu")
 
 

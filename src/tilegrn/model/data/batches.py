@@ -190,14 +190,18 @@ class BatchMaker:
         """Return the number of cells of the smallest training batch, all devices together."""
         return self.data.n_cells // self.n_batches()
 
-    def epoch(self, seed: int, epoch: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+    def steps(self, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+        """Return the rows of the cells of each training step of an epoch, all devices together."""
+        return np.array_split(epoch_order(self.data.n_cells, seed, epoch), self.n_batches())
+
+    def epoch(self, seed: int, epoch: int, *, first: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Yield the training batches of an epoch: of every batch the part of one of ``world`` processes.
 
         The batches do not depend on their number: the parts of all processes together are the batch of a single one,
-        cells and noise alike. Parts differ by one cell at most, and ``Batch.weight`` makes up for it.
+        cells and noise alike. Parts differ by one cell at most, and ``Batch.weight`` makes up for it. ``first`` batches
+        are left out, by a training that goes on in the midst of the epoch.
         """
-        order = epoch_order(self.data.n_cells, seed, epoch)
-        for whole in np.array_split(order, self.n_batches()):
+        for whole in self.steps(seed, epoch)[first:]:
             part = np.array_split(whole, world)[rank]
             yield replace(self.train(part, seed, epoch), weight=len(part) * world / len(whole))
 

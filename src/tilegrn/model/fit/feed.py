@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from numpy.typing import NDArray
+
     from tilegrn.model.data.batches import Batch, BatchMaker
 
 __all__ = ["Epochs", "Whole", "ahead"]
@@ -59,7 +61,13 @@ class _Feed:
 
 
 class Epochs(_Feed):
-    """The batches of the epoch that the trainer is in: of each the part of this process."""
+    """The batches of the epoch that the trainer is in: of each the part of this process.
+
+    Attributes
+    ----------
+    resumed
+        Epoch in which an earlier training stopped, and how many of its batches were done.
+    """
 
     def __init__(
         self, maker: BatchMaker, share: Callable[[], tuple[int, int]], seed: int, epoch: Callable[[], int]
@@ -67,13 +75,23 @@ class Epochs(_Feed):
         super().__init__(maker, share)
         self.seed = seed
         self.epoch = epoch
+        self.resumed = (0, 0)
+
+    def first(self) -> int:
+        """Return the number of the epoch's batches that were done before: where the training goes on in its midst."""
+        epoch, batch = self.resumed
+        return batch if self.epoch() == epoch else 0
+
+    def cells(self, batch: int) -> NDArray[np.int64]:
+        """Return the rows of the cells of a batch of the epoch."""
+        return self.maker.steps(self.seed, self.epoch())[batch]
 
     def __len__(self) -> int:
-        return self.maker.n_batches()
+        return self.maker.n_batches() - self.first()
 
     def _items(self) -> Iterator[Batch]:
         rank, world = self.share()
-        yield from self.maker.epoch(self.seed, self.epoch(), rank=rank, world=world)
+        yield from self.maker.epoch(self.seed, self.epoch(), first=self.first(), rank=rank, world=world)
 
 
 class Whole(_Feed):

@@ -1,4 +1,4 @@
-"""What stands around Lightning's Trainer: its banners kept away, Ctrl-C given back."""
+"""What stands around Lightning's Trainer: its banners kept away, signals heard and given back."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import signal
 import threading
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
-__all__ = ["quiet", "restored_signals"]
+__all__ = ["Stops", "quiet", "stops"]
 
 
 @contextmanager
@@ -28,6 +30,7 @@ def quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*Trying to infer the `batch_size`.*")
         warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*optimizer.step.*")
         warnings.filterwarnings("ignore", message=".*no `val_dataloader`.*")
+        warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")  # the rest of an epoch
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="(lightning|torch).*")
         warnings.filterwarnings("ignore", category=FutureWarning, module="(lightning|torch).*")
         try:
@@ -37,14 +40,53 @@ def quiet() -> Iterator[None]:
                 source.setLevel(level)
 
 
+@dataclass
+class Stops:
+    """Wishes to stop: the first SIGINT or SIGTERM lets the step be finished, the second ends it at once.
+
+    Attributes
+    ----------
+    asked
+        Number of the first signal, 0 for none.
+    at_once
+        Number of the second.
+    place
+        Where training stopped, in words.
+    """
+
+    asked: int = 0
+    at_once: int = 0
+    place: str = ""
+
+    def listen(self) -> None:
+        """Hear the signals from now on, if this is the main thread: others get none."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._hear)
+
+    def _hear(self, number: int, _frame: FrameType | None) -> None:
+        if not self.asked:
+            self.asked = number
+            return
+        self.at_once = number
+        self.leave()
+
+    def leave(self) -> None:
+        """Raise what the last signal asks for."""
+        if (self.at_once or self.asked) == signal.SIGTERM:
+            raise SystemExit(128 + signal.SIGTERM)
+        raise KeyboardInterrupt
+
+
 @contextmanager
-def restored_signals() -> Iterator[None]:
-    """Give Ctrl-C back: Lightning ignores it after it has caught one."""
+def stops() -> Iterator[Stops]:
+    """Give what hears signals once it is asked to, and give them back afterwards: Lightning keeps Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield Stops()
         return
-    handler = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield Stops()
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -13,7 +13,8 @@ import torch
 
 from tilegrn.errors import InputError
 from tilegrn.model.data.batches import BatchMaker, CellData
-from tilegrn.model.fit.fences import quiet, restored_signals
+from tilegrn.model.fit.fences import quiet, stops
+from tilegrn.model.fit.steps import BetweenSteps, go_on
 from tilegrn.model.fit.training import Training
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tilegrn.model.config import ModelConfig
+    from tilegrn.model.fit.checkpoints import Checkpoints
     from tilegrn.model.fit.teacher import TeacherRates
     from tilegrn.model.net.network import Network
 
@@ -54,6 +56,7 @@ def fit_network(
     config: ModelConfig,
     seed: int,
     options: FitOptions,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[dict[str, list[float]], bool]:
     """Train a network in place.
 
@@ -65,6 +68,8 @@ def fit_network(
         Cells with counts; ``val`` chooses among epochs and may be None.
     tf_target
         Target gene number of each TF, -1 where it is none.
+    checkpoints
+        Where states are kept, and taken up if there are any.
 
     Returns
     -------
@@ -72,12 +77,17 @@ def fit_network(
 
     Raises
     ------
-    FloatingPointError
-        If the loss is not finite.
+    NotFiniteError
+        If a loss or gradient is not finite; it names the step.
     InputError
-        If the weights were to be kept in half precision, or a step has fewer cells than there are devices.
+        If the weights were to be kept in half precision, a step has fewer cells than there are devices, or no
+        checkpoint is intact.
+    StaleError
+        If the checkpoints are of another training.
     SystemExit
         If the process was told to end (SIGTERM).
+    KeyboardInterrupt
+        At the second Ctrl-C, which ends the training in the midst of a step.
     """
     if str(options.precision) in {"16-true", "bf16-true"}:
         msg = (
@@ -97,14 +107,19 @@ def fit_network(
     )
     if teacher is None:
         module.begin()
-    with tempfile.TemporaryDirectory(prefix="tilegrn-") as folder, quiet(), restored_signals():
+    state = None if checkpoints is None else checkpoints.latest()
+    with tempfile.TemporaryDirectory(prefix="tilegrn-") as folder, quiet(), stops() as heard:
         trainer = pl.Trainer(
             accelerator=options.accelerator,
             devices=options.devices,
             strategy=options.strategy,
             precision=options.precision,
             logger=options.logger if options.logger is not None else False,
-            callbacks=[*options.callbacks, *module.stops(options.callbacks)],
+            callbacks=[
+                *options.callbacks,
+                *module.stops(options.callbacks),
+                BetweenSteps(heard, checkpoints, state),
+            ],
             max_epochs=config.max_epochs,
             log_every_n_steps=max(1, min(50, module.maker.n_batches())),
             gradient_clip_val=config.gradient_clip,
@@ -115,20 +130,45 @@ def fit_network(
             limit_val_batches=0 if module.val_maker is None else 1.0,
             default_root_dir=folder,
             use_distributed_sampler=False,
+            # After the rest of an epoch come longer ones: Lightning is to ask for their length.
+            reload_dataloaders_every_n_epochs=int(state is not None and state["batch"] > 0),
         )
+        if state is not None:
+            go_on(trainer, module, state)
         try:
             trainer.fit(module)
-        except SystemExit as stop:
-            if trainer.received_sigterm:  # Lightning would leave with the status of a success
+        except SystemExit as stop:  # Lightning makes one of Ctrl-C, too
+            if heard.at_once:
+                heard.leave()
+            if trainer.received_sigterm or stop.code == 128 + signal.SIGTERM:
+                _say(trainer, heard.place, checkpoints, "")
                 raise SystemExit(128 + signal.SIGTERM) from stop
             if not trainer.interrupted:
                 raise
         finally:
             module.close()
         if trainer.interrupted:
-            logger.warning("Training was interrupted; the best weights so far are kept.")
-        if not module.done:
-            module.finish()
+            _say(trainer, heard.place, checkpoints, "; the best weights so far are kept")
+        elif heard.asked:  # in the last epoch, after which there was nothing to stop
+            if heard.asked == signal.SIGTERM:
+                heard.leave()
+            return _ended(network, module), True
+    if not module.done:
+        module.finish()
+    return _ended(network, module), bool(trainer.interrupted)
+
+
+def _ended(network: Network, module: Training) -> dict[str, list[float]]:
     network.eval().requires_grad_()
     network.to("cpu")
-    return module.history, bool(trainer.interrupted)
+    return module.history
+
+
+def _say(trainer: pl.Trainer, place: str, checkpoints: Checkpoints | None, kept: str) -> None:
+    """Tell where a training stopped, and how it goes on; the first process does."""
+    if not trainer.is_global_zero:
+        return
+    tail = ""
+    if checkpoints is not None and checkpoints.steps():
+        tail = f" The same call with checkpoint='{checkpoints.folder.parent}' goes on from '{checkpoints.steps()[-1]}'."
+    logger.warning("Training was interrupted%s%s.%s", f" {place}" if place else "", kept, tail)

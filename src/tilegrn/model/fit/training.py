@@ -17,6 +17,8 @@ from torch import Tensor
 from tilegrn.errors import InputError
 from tilegrn.model.fit.feed import Epochs, Whole
 from tilegrn.model.fit.schedule import one_cycle
+from tilegrn.model.fit.sketch import alike, sketch
+from tilegrn.model.fit.watch import NotFiniteError, Watch
 from tilegrn.model.net.loss import cell_loss, gene_loss
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ __all__ = ["Training"]
 
 _LOOK = 50
 """Steps between looks at the loss: each look waits for the device."""
-_ALIKE = 1e-3
-"""Largest difference between what two processes prepared, relative to its size."""
 
 
 class Training(pl.LightningModule):
@@ -65,13 +65,14 @@ class Training(pl.LightningModule):
         self.register_buffer("tf_column", tf_target[tf_target >= 0], persistent=False)
         self.average: list[Tensor] | None = None
         self.n_averaged = 0
-        self.best: tuple[Tensor, dict[str, Tensor]] | None = None
+        self.best: tuple[Tensor, list[Tensor]] | None = None
+        self.best_step = 0
+        self.step = 0
         self.history: dict[str, list[float]] = {"train_loss": [], "val_loss": []}
         self.start = torch.zeros(0)
-        self.at_start: dict[str, Tensor] = {}
+        self.at_start: list[Tensor] = []
         self.done = False
-        self._sums = [0.0, 0.0]
-        self._since: list[Tensor] = []
+        self.watch = Watch()
         self._val: list[tuple[Tensor, Tensor]] = []
 
     def share(self) -> tuple[int, int]:
@@ -125,13 +126,13 @@ class Training(pl.LightningModule):
                 "ModelConfig(batch_size=...), which counts the cells of all devices together."
             )
             raise InputError(msg)
-        wave = np.cos(np.arange(min(self.maker.data.n_cells, 4096)))
-        told = [wave @ np.asarray(self.maker.data.components[: len(wave)], dtype=np.float64)]
-        if self.teacher is not None:
-            told.append(wave @ self.teacher.code[: len(wave)].double().cpu().numpy())
-        mine = torch.from_numpy(np.concatenate(told)).float().to(self.device)
+        mine = (
+            torch.from_numpy(np.concatenate([sketch(self.maker.data, self.teacher), self.batches.resumed]))
+            .float()
+            .to(self.device)
+        )
         each: Any = self.all_gather(mine)
-        if not (each - mine).abs().max() <= _ALIKE * (1.0 + mine.abs().max()):
+        if not alike(each, mine):
             msg = (
                 "The processes prepared their inputs differently. Give all of them the same data, seed and number of "
                 "threads (OMP_NUM_THREADS)."
@@ -158,25 +159,35 @@ class Training(pl.LightningModule):
             smooth = self.teacher.rates(batch.cells) * torch.exp(batch.log_size)[:, None]
             target = (1 - teacher.weight) * target + teacher.weight * smooth
         loss = self._loss(batch, target) * batch.weight
-        self._since.append(loss.detach())
+        self.watch.loss(loss)
         return loss
 
-    def _look(self) -> None:
-        """Add up the losses since the last look, those of all devices, and see that they are finite."""
-        if not self._since:
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the gradient by its norm, as Lightning does, and keep that norm."""
+        del gradient_clip_algorithm
+        weights = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(weights, gradient_clip_val or float("inf"))
+        self.watch.gradient(norm, float(optimizer.param_groups[0]["lr"]))
+
+    def look(self) -> None:
+        """Look at the losses and gradients since the last look.
+
+        Raises
+        ------
+        NotFiniteError
+            Naming the step.
+        """
+        before = self.watch.n
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        wrong = self.watch.look(self.trainer.strategy, self.trainer.world_size, scaled=scaled)
+        if wrong is None:
             return
-        total = self.trainer.strategy.reduce(torch.stack(self._since).sum(), reduce_op="sum")
-        value = float(total) / self.trainer.world_size
-        self._sums[0] += value
-        self._sums[1] += len(self._since)
-        self._since = []
-        if not abs(value) < float("inf"):
-            msg = (
-                f"The training loss became {value} in epoch {self.current_epoch + 1} at the learning rate "
-                f"{self.trainer.optimizers[0].param_groups[0]['lr']:.2g}. Lower ModelConfig(learning_rate=...) "
-                "or check the counts for extreme values."
-            )
-            raise FloatingPointError(msg)
+        step = before + wrong[0]
+        place = f" in epoch {self.current_epoch + 1}, step {step + 1} of {self.maker.n_batches()},"
+        msg = f"{wrong[1].format(place)}. Lower ModelConfig(learning_rate=...) or check the counts for extreme values."
+        raise NotFiniteError(msg, self.batches.cells(step))
 
     def _loss(self, batch: Batch, target: Tensor) -> Tensor:
         """Fit the state to the target, and the cis head to the counts: the teacher knows nothing of single loci."""
@@ -196,9 +207,9 @@ class Training(pl.LightningModule):
         """Look at the losses now and then, and average the weights of late steps."""
         del outputs, batch
         if (batch_idx + 1) % _LOOK == 0 or batch_idx + 1 == len(self.batches):
-            self._look()
-        step, total = self.trainer.global_step, self.trainer.estimated_stepping_batches
-        if step < self.config_.average_from * total or step % 4:
+            self.look()
+        self.step += 1
+        if self.step < self.config_.average_from * self.n_steps() or self.step % 4:
             return
         with torch.no_grad():
             now = [p.detach() for p in self.network.parameters()]
@@ -210,8 +221,7 @@ class Training(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Keep the mean loss of the epoch."""
-        self.history["train_loss"].append(self._sums[0] / max(self._sums[1], 1.0))
-        self._sums = [0.0, 0.0]
+        self.history["train_loss"].append(self.watch.mean())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Judge some held-out cells."""
@@ -258,7 +268,21 @@ class Training(pl.LightningModule):
             sync_dist=self.trainer.world_size > 1,
         )
         if self.best is None or value < float(self.best[0].mean()):
-            self.best = (each, {k: v.detach().clone() for k, v in self.network.state_dict().items()})
+            self.best = (each, self._copied())
+            self.best_step = self.step
+
+    def _copied(self) -> list[Tensor]:
+        return [p.detach().clone() for p in self.network.parameters()]
+
+    def take(self, weights: list[Tensor]) -> None:
+        """Put weights in place of the network's."""
+        with torch.no_grad():
+            for mine, given in zip(self.network.parameters(), weights, strict=True):
+                mine.copy_(given)
+
+    def n_steps(self) -> int:
+        """Return the number of steps of the whole training."""
+        return self.maker.n_batches() * self.config_.max_epochs
 
     def stops(self, given: Sequence[Any]) -> list[pl.Callback]:
         """Return what ends the training where the validation loss stalls; nothing beside a caller's own early stop."""
@@ -277,7 +301,7 @@ class Training(pl.LightningModule):
             self.network.eval()
             each = self._all_held_out(self.val_maker, 0, 1)
             self.start = each
-            self.best = (each, {k: v.detach().clone() for k, v in self.network.state_dict().items()})
+            self.best = (each, self._copied())
             self.at_start = self.best[1]
             self.network.train()
 
@@ -318,11 +342,9 @@ class Training(pl.LightningModule):
         self.done = True
         if self.average is None:
             if self.best is not None:
-                self.network.load_state_dict(self.best[1])
+                self.take(self.best[1])
             return
-        with torch.no_grad():
-            for p, a in zip(self.network.parameters(), self.average, strict=True):
-                p.copy_(a)
+        self.take(self.average)
         if self.val_maker is None or self.best is None:
             return
         self.network.eval()
@@ -332,11 +354,11 @@ class Training(pl.LightningModule):
             self.history["start_val_loss"] = [float(self.start.mean())]
         gap = each - self.best[0] if len(each) == len(self.best[0]) else each[:0]
         if len(gap) > 1 and float(gap.mean()) > 2 * float(gap.std()) / len(gap) ** 0.5:
-            self.network.load_state_dict(self.best[1])
+            self.take(self.best[1])
             return
         gain = self.start - each if len(self.start) else None
         if gain is not None and float(gain.mean()) < 2 * float(gain.std()) / max(len(gain), 2) ** 0.5:
-            self.network.load_state_dict(self.at_start)
+            self.take(self.at_start)
 
     def configure_optimizers(self) -> Any:
         """Return AdamW on a one-cycle schedule."""
@@ -349,5 +371,5 @@ class Training(pl.LightningModule):
             betas=(0.9, 0.99),
             fused="mixed" not in str(self.trainer.precision),  # Lightning refuses to clip gradients beside it
         )
-        schedule = one_cycle(optimiser, cfg.learning_rate, int(self.trainer.estimated_stepping_batches), cfg.warmup)
+        schedule = one_cycle(optimiser, cfg.learning_rate, self.n_steps(), cfg.warmup)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

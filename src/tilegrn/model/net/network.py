@@ -68,6 +68,12 @@ class Network(nn.Module):
     unseen_map: Tensor
     window_states: Tensor
 
+    SHARED = (
+        *("log_mean", "features", "context.loadings"),
+        *(f"cis.{name}" for name in ("mean", "square", "bind_start", "bind_tf", "bind_score")),
+    )
+    """Tensors that all networks of a model have in common."""
+
     def __init__(
         self,
         *,
@@ -94,6 +100,18 @@ class Network(nn.Module):
         self.gene_loadings = nn.Parameter(torch.randn(n_genes, config.rank) * 0.05)
         self.log_dispersion = nn.Parameter(torch.zeros(n_genes)) if config.loss == "nb" else None
         self.cis = CisHead(n_tfs, features.shape[1], pairs, moments, binding, config) if config.use_cis else None
+
+    def own(self) -> dict[str, Tensor]:
+        """Return the tensors that tell this network from others of its model."""
+        return {k: v for k, v in self.state_dict().items() if k not in self.SHARED}
+
+    def with_own(self, tensors: dict[str, Tensor]) -> Network:
+        """Take such tensors over, and return the network ready to predict."""
+        shared = {k: v for k, v in self.state_dict().items() if k in self.SHARED}
+        self.load_state_dict(shared | tensors)
+        if self.cis is not None:
+            self.cis.settle()
+        return self.eval()
 
     def genes(self) -> GeneSide:
         """Return the genes that the network was trained on."""

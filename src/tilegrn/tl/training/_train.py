@@ -5,30 +5,33 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
-from tilegrn._core.rows import blocks
-from tilegrn._core.splits import draw_split, drawn_record
-from tilegrn.errors import InputError, StaleError
+from tilegrn._core.splits import drawn_record
+from tilegrn.errors import InputError
 from tilegrn.tl.training._calibrate import calibrate
+from tilegrn.tl.training._chosen import labels_of, ranges_of, samples_of, targets_of, typical_open
 from tilegrn.tl.training._cis_choices import with_reach
 from tilegrn.tl.training._inputs import cell_data, fit_preparation
+from tilegrn.tl.training._memory import check_memory
+from tilegrn.tl.training._resume import Survival, named_step, training_of
 from tilegrn.tl.training._source import Source, join_sources, read_source
+from tilegrn.tl.training._train_record import flat, train_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    import pandas as pd
     from mudata import MuData
     from numpy.typing import NDArray
 
     from tilegrn.model.config import ModelConfig
     from tilegrn.model.data.batches import CellData
+    from tilegrn.model.fit.checkpoints import Checkpoints
     from tilegrn.model.fit.fit import FitOptions
     from tilegrn.model.grn_model import GRNModel
     from tilegrn.model.net.network import Network
@@ -58,6 +61,8 @@ def train(
     logger: Any = False,
     callbacks: Sequence[Any] | None = None,
     progress: bool = True,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
 ) -> GRNModel:
     """Train the transformer to predict genes from TF expression and open windows.
 
@@ -96,23 +101,43 @@ def train(
         Handed to Lightning's ``Trainer``. Evaluation is in fp32 whatever the precision.
     progress
         Show a progress bar.
+    checkpoint
+        Folder in which the training survives; made if absent. The same call goes on from what it finds there, to the
+        very weights of a training that nothing disturbed (on the same machine with the same number of threads, on the
+        CPU). It holds the last two states and that of the best epoch (of networks that are done, of several: their
+        weights), and after the end nothing but ``model``, which the same call returns at once. A damaged state is named
+        in a warning and the one before it taken. Of several processes the first writes.
+    checkpoint_every
+        Steps between states. None: at the end of each epoch, and in it when a minute has passed since the last.
 
     Returns
     -------
     The model; ``model.save(folder)`` keeps it. ``mdata.uns["tilegrn"]["train"]`` holds parameters, losses and hashes;
     the model's ``record`` holds the same.
 
+    Notes
+    -----
+    The first Ctrl-C lets the step be finished, and the best so far is returned (``record["interrupted"]``). SIGTERM
+    lets the step be finished, and ends the process with status 143. Both leave the state in ``checkpoint``. A second
+    signal ends the training at once.
+
+    How much memory the training will take is logged before it starts, with a warning where less is free.
+
     Raises
     ------
     MissingStepError, StaleError
-        If a step is missing or its result no longer fits; the message names the call.
+        If a step is missing or its result no longer fits; the message names the call. So if ``checkpoint`` is of
+        another training.
     InputError
-        If counts, names or split cannot be used.
+        If counts, names or split cannot be used, the folder ``checkpoint`` holds something else or nothing intact, or
+        the training needs far more memory than there is.
     FloatingPointError
-        If the loss is not finite.
+        If the loss or the gradient is not finite; the message names epoch, step and cells. Nothing is written then, and
+        states kept before stay.
     """
     from tilegrn.model.config import default_config
     from tilegrn.model.fit.fit import FitOptions
+    from tilegrn.model.fit.watch import NotFiniteError
     from tilegrn.model.grn_model import GRNModel
 
     many: list[Any] = list(mdata) if isinstance(mdata, (list, tuple)) else [mdata]
@@ -124,17 +149,17 @@ def train(
         raise InputError(msg)
     started = time.monotonic()
     sources = [read_source(m, rna=rna, atac=atac, layer=layer, for_training=True) for m in many]
-    labels = [_labels(m, rna, atac, split, seed) for m in many]
+    labels = [labels_of(m, rna, atac, split, seed) for m in many]
     source = join_sources(sources)
     order = check.by_name(source.cells)
     source = source.at_hand().ordered()
     label = np.concatenate([lab for lab, _ in labels])[order]
     fit_rows, val_rows = np.flatnonzero(label == K.TRAIN), np.flatnonzero(label == K.VAL)
-    samples = _samples(many, atac=atac, rna=rna, sample=sample)[order]
-    targets = _targets(many, source, exclude_chromosomes)
+    samples = samples_of(many, atac=atac, rna=rna, sample=sample)[order]
+    targets = targets_of(many, source, exclude_chromosomes)
     cfg = config or default_config(
         n_cells=len(fit_rows),
-        n_open=_typical_open(source, fit_rows),
+        n_open=typical_open(source, fit_rows),
         depth=float(np.median(source.depth[fit_rows])) if len(fit_rows) else 0.0,
     )
     if loss is not None:
@@ -143,8 +168,19 @@ def train(
         cfg = dataclasses.replace(cfg, max_epochs=max_epochs)
     if source.binding is None and cfg.use_binding:
         _log().info("No binding scores: training without the binding of TFs to windows.")
+    ranges = ranges_of(many, source, fit_rows, layer=layer, rna=rna)
+    data_hash = source.hash
+    kept, model = None, None
+    if checkpoint is not None:
+        choices: dict[str, Any] = {"seed": seed, "n_models": n_models, "precision": str(precision)}
+        what = training_of(source, fit_rows, val_rows, targets, ranges, cfg, data_hash=data_hash, **choices)
+        kept = Survival.open(checkpoint, what, checkpoint_every)
+        model = kept.model()
+    if model is not None:
+        _write(many, labels, model, rna=rna, split=split, seed=seed)
+        return model
+    check_memory(source, len(fit_rows) + min(len(val_rows), MOST_VAL), len(targets), cfg, saving=kept is not None)
     cfg = with_reach(source, fit_rows, targets, cfg, seed)
-    ranges = _ranges(many, source, fit_rows, layer=layer, rna=rna)
     vocabulary, preparation = fit_preparation(source, fit_rows, targets, cfg, ranges=ranges)
     data = cell_data(source, vocabulary, preparation, cfg, rows=fit_rows, with_counts=True)
     if len(val_rows) > MOST_VAL:
@@ -160,111 +196,58 @@ def train(
         callbacks=tuple(callbacks or ()),
         progress=progress,
     )
-    networks, histories = [], []
+    networks, histories, stopped = [], [], False
     for i in range(n_models):
         if n_models > 1:
             _log().info("Network %d of %d", i + 1, n_models)
-        net, history, stopped = _fit_one(source, data, val, vocabulary, preparation, cfg, seed + 1000 * i, options)
+        place = None if kept is None else kept.network(i)
+        try:
+            net, history, stopped = _fit_one(
+                source, data, val, vocabulary, preparation, cfg, seed + 1000 * i, options, place
+            )
+        except NotFiniteError as error:
+            msg = named_step(error, data, source.cells[fit_rows], vocabulary.genes)
+            raise FloatingPointError(msg) from error
         networks.append(net)
         histories.append(history)
         if stopped:  # Ctrl-C asks for the end, not for the next network
             break
     model = GRNModel(vocabulary, cfg, preparation, networks, {})
     spread = calibrate(model, val)
-    record = _record(source, vocabulary, cfg, histories, label, samples, seed, time.monotonic() - started) | spread
+    seconds = time.monotonic() - started
+    record = train_record(
+        vocabulary, cfg, histories, label, samples, seed, seconds, data_hash=data_hash, interrupted=stopped
+    )
     record["n_guided"] = int(preparation.guided.shape[2])
-    model.record = record
+    model.record = record | spread
+    if kept is not None and not stopped:
+        kept.end(model)
+    _write(many, labels, model, rna=rna, split=split, seed=seed)
+    return model
+
+
+def _write(
+    many: list[MuData],
+    labels: list[tuple[NDArray[np.object_], bool]],
+    model: GRNModel,
+    *,
+    rna: str,
+    split: str | None,
+    seed: int,
+) -> None:
+    """Leave the record in each MuData, and the split where one was drawn."""
     for m, (lab, drawn) in zip(many, labels, strict=True):
         if drawn and split is not None:
             store.put_split(m, m.mod[rna].obs_names, lab, split, drawn_record(lab, seed))
-        store.put_record(m, K.REC_TRAIN, _flat(record))
-    return model
+        store.put_record(m, K.REC_TRAIN, flat(model.record))
 
 
 MOST_VAL = 4000
 """Most validation cells that choose among epochs."""
 
 
-def _typical_open(source: Source, rows: NDArray[np.int64]) -> float:
-    """Median number of open windows of the cells."""
-    if not len(rows):
-        return 0.0
-    return float(np.median(np.concatenate([np.diff(part.indptr) for _, part in blocks(source.open, rows)])))
-
-
 def _log() -> logging.Logger:
     return logging.getLogger(__name__)
-
-
-def _labels(mdata: MuData, rna: str, atac: str, split: str | None, seed: int) -> tuple[NDArray[np.object_], bool]:
-    cells = check.paired(mdata, rna, atac)[0].obs_names
-    if split is None:
-        return np.full(len(cells), K.TRAIN, dtype=object), False
-    labels = store.split_labels(mdata, cells, split)
-    if labels is not None:
-        return labels, False
-    return draw_split(cells, seed=seed), True
-
-
-def _samples(many: list[MuData], *, rna: str, atac: str, sample: str | None) -> NDArray[np.int64]:
-    """Give a number to the sample of each of all cells."""
-    out = []
-    for i, m in enumerate(many):
-        cells = check.paired(m, rna, atac)[0].obs_names
-        if sample is None:
-            out.append(np.full(len(cells), str(i), dtype=object))
-        else:
-            out.append(np.array([f"{i}:{v}" for v in check.cell_labels(m, sample, rna, atac)], dtype=object))
-    return np.unique(np.concatenate(out), return_inverse=True)[1]
-
-
-def _targets(many: list[MuData], source: Source, exclude: Sequence[str]) -> NDArray[np.int64]:
-    """Genes to train on: those that no sample's TSS table puts on an excluded chromosome."""
-    if not exclude:
-        return np.arange(len(source.genes))
-    chroms = {str(c) for c in source.grid.chroms}
-    unknown = sorted(set(map(str, exclude)) - chroms)
-    if unknown:
-        msg = f"exclude_chromosomes names {unknown}, which the assembly does not have."
-        raise InputError(msg)
-    tables = [store.get_record(m, K.REC_TSS) for m in many]
-    held = {str(g) for t in tables for g, c in zip(t["gene"], t["chrom"], strict=True) if str(c) in set(exclude)}
-    targets = np.flatnonzero([g not in held for g in source.genes])
-    if not len(targets):
-        msg = f"No gene is left outside {list(exclude)}."
-        raise InputError(msg)
-    return targets
-
-
-def _ranges(
-    many: list[MuData], source: Source, train: NDArray[np.int64], *, layer: str | None, rna: str
-) -> tuple[pd.Series, NDArray[np.float64]] | None:
-    """Ranges that :func:`tilegrn.pp.scale` fitted, if these are the cells, counts and TFs that it fitted them on.
-
-    None where it was not run, and for samples that were each scaled by themselves: they need ranges of all together.
-    """
-    scaled = [store.has_record(m, K.REC_SCALE) for m in many]
-    if not any(scaled):
-        return None
-    records = [store.get_record(m, K.REC_SCALE) for m, done in zip(many, scaled, strict=True) if done]
-    first = many[scaled.index(True)]
-    if len(many) > 1 and (not all(scaled) or len({str(r.get("cells")) for r in records}) > 1):
-        _log().info("The samples were not scaled alike: ranges are fitted on the training cells of all.")
-        return None
-    tf_max, window_max = store.scale_ranges(first, rna)
-    record = records[0]
-    call = f"Run {store.CALLS[K.REC_SCALE]} again"
-    if str(record["layer"]) != (layer or ""):
-        msg = f"The data were scaled by the layer '{record['layer'] or 'X'}', not by '{layer or 'X'}'. {call}."
-        raise StaleError(msg)
-    if len(many) == 1 and record["own"] and record["cells"] != store.names_fingerprint(source.cells[train]):
-        msg = f"The data were scaled on other training cells than those of the split now. {call}."
-        raise StaleError(msg)
-    lost = source.genes[source.is_tf & tf_max.reindex(source.genes).isna().to_numpy()]
-    if len(lost):
-        msg = f"{len(lost)} TFs were marked after the data were scaled, e.g. '{lost[0]}'. {call}."
-        raise StaleError(msg)
-    return tf_max, window_max
 
 
 def _fit_one(
@@ -276,6 +259,7 @@ def _fit_one(
     cfg: ModelConfig,
     seed: int,
     options: FitOptions,
+    checkpoints: Checkpoints | None,
 ) -> tuple[Network, dict[str, list[float]], bool]:
     import torch
 
@@ -289,6 +273,9 @@ def _fit_one(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(data, vocabulary, preparation, _binding(source, vocabulary), cfg)
+        done = None if checkpoints is None else checkpoints.finished()
+        if done is not None:
+            return network.with_own(done["weights"]), done["history"], False
         teacher = None
         if cfg.teacher is not None and cfg.teacher.weight > 0:
             seen = cfg.n_components if cfg.teacher.use_windows and cfg.use_windows else 0
@@ -312,8 +299,11 @@ def _fit_one(
             config=cfg,
             seed=seed,
             options=options,
+            checkpoints=checkpoints,
         )
         learn_unseen(network, data, preparation.distance, _fold_of_genes(vocabulary, preparation))
+        if checkpoints is not None and not stopped:
+            checkpoints.finish(network.own(), history)
     return network, history, stopped
 
 
@@ -335,45 +325,3 @@ def _binding(source: Source, vocabulary: Vocabulary) -> Any:
     rows = [place[t] for t in vocabulary.tfs]
     at = np.searchsorted(source.windows, vocabulary.windows)
     return source.binding[rows][:, at]
-
-
-def _record(
-    source: Source,
-    vocabulary: Vocabulary,
-    cfg: ModelConfig,
-    histories: list[dict[str, list[float]]],
-    label: NDArray[np.object_],
-    samples: NDArray[np.int64],
-    seed: int,
-    seconds: float,
-) -> dict[str, Any]:
-    return {
-        "config": cfg.to_dict(),
-        "seed": int(seed),
-        "n_models": len(histories),
-        "n_train": int((label == K.TRAIN).sum()),
-        "n_val": int((label == K.VAL).sum()),
-        "n_test": int((label == K.TEST).sum()),
-        "n_samples": len(np.unique(samples)),
-        "n_genes": len(vocabulary.genes),
-        "n_tfs": len(vocabulary.tfs),
-        "n_windows": len(vocabulary.windows),
-        "grid": vocabulary.grid.fingerprint,
-        "input_sha256": source.hash,
-        "seconds": round(seconds, 1),
-        "versions": {p: version(p) for p in ("tilegrn", "torch", "lightning", "numpy", "scipy")},
-        "history": histories,
-    }
-
-
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    """Bring a record to what h5mu keeps: arrays, strings, numbers."""
-    import json
-
-    out: dict[str, Any] = {k: v for k, v in record.items() if isinstance(v, (int, float, str))}
-    out["config"] = json.dumps(record["config"])
-    out["versions"] = json.dumps(record["versions"])
-    for i, history in enumerate(record["history"]):
-        for name, values in history.items():
-            out[f"{name}_{i}"] = np.asarray(values, dtype=np.float64)
-    return out
