@@ -25,7 +25,7 @@ def test_the_file_is_small_and_the_one_that_was_recorded():
     file = DATA / _cortex.FILE
     assert file.stat().st_size < 3_000_000
     assert _cortex.SHA256 in (DATA / "ORIGIN.md").read_text(encoding="utf-8")
-    assert grn.io.read_h5mu(file).shape == (2400, 1477 + 10387)
+    assert grn.io.read_h5mu(file).shape == (2400, 1460 + 10387)
 
 
 def test_it_needs_no_network(monkeypatch):

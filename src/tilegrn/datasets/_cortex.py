@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["mouse_cortex"]
 
 FILE = "mouse_cortex.h5mu"
-SHA256 = "eb9ce76af3ab578cea378edfc1e79d4e6f629f77636574451bdde6444de44e6f"
+SHA256 = "f72cb05acea24961d950c58de4f06ddec8279ea42c8dad32ece0446ce68cfb66"
 """Also in data/ORIGIN.md; tools/make_mouse_cortex.py prints it."""
 
 
@@ -25,8 +25,8 @@ def mouse_cortex() -> MuData:
     2,400 of the 6,968 cells of GSE126074 (Chen, Lake and Zhang, *Nature Biotechnology* 2019): the 200 deepest of each
     type, or all where there are fewer, then the deepest of all; cells that the authors left unassigned are out. Types
     are therefore not in the proportions of the tissue, and cells are deeper than the whole set's. Eight libraries, 14
-    types, 1,477 genes with a TSS that at least 10 of the cells show, 10,387 peaks that are open in at least 8. A cell has a median
-    of 364 RNA counts of these genes and 107 counts in peaks: real, and sparse.
+    types, 1,460 genes with a TSS near a peak that at least 10 of the cells show, 10,387 peaks that are open in at least 8. A cell
+    has a median of 364 RNA counts of these genes and 107 counts in peaks: real, and sparse.
 
     Nothing is downloaded. Each call reads the file anew.
 
@@ -36,7 +36,7 @@ def mouse_cortex() -> MuData:
 
     - ``rna``: cells × genes, raw counts (CSR float32); ``var["is_tf"]`` marks 101 genes that are known TFs, so that
       :func:`tilegrn.tl.train` works without binding
-    - ``atac``: cells × peaks named ``chr1:3670300-3671300``, raw counts (CSR float32)
+    - ``atac``: cells × peaks named ``chr1:4935062-4935319``, raw counts (CSR float32)
     - ``obs`` of both and of the MuData: ``cell_type``, ``cell_type_fine`` and ``sample``, the library (categorical).
       L2/3, L4/5 and L6 are excitatory neurons by layer, Clau those of the claustrum; Pvalb, Sst, Npy and CGE inhibitory
       neurons; Astro, OPC, Oligo and MGC (microglia) glia; Endo and Peri cells of vessels
