@@ -25,8 +25,8 @@ def mouse_cortex() -> MuData:
     2,400 of the 6,968 cells of GSE126074 (Chen, Lake and Zhang, *Nature Biotechnology* 2019): the 200 deepest of each
     type, or all where there are fewer, then the deepest of all; cells that the authors left unassigned are out. Types
     are therefore not in the proportions of the tissue, and cells are deeper than the whole set's. Eight libraries, 14
-    types, 1,460 genes with a TSS near a peak that at least 10 of the cells show, 10,387 peaks that are open in at least 8. A cell
-    has a median of 364 RNA counts of these genes and 107 counts in peaks: real, and sparse.
+    types, 1,460 genes with a peak within 1 Mb that at least 10 of the cells show, 10,387 peaks that are open in at
+    least 8. A cell has a median of 364 RNA counts of these genes and 107 counts in peaks: real, and sparse.
 
     Nothing is downloaded. Each call reads the file anew.
 
