@@ -60,8 +60,9 @@ print(f"{len(hits):,} hits of {hits['motif'].nunique()} motifs in {hits['interva
 hits.head()
 
 # %%
-gene = grn.get.peak_tg(mdata).query("TSS_dist == 0")["target_id"].iloc[0]
-grn.pl.motif_hits(mdata, gene=gene, hits=hits, flank=8_000, max_motifs=8)
+at_tss = grn.get.peak_tg(mdata).query("TSS_dist == 0").set_index("peak_id")["target_id"]
+gene = at_tss[hits["interval"][hits["interval"].isin(at_tss.index)].value_counts().index[0]]
+grn.pl.motif_hits(mdata, gene=gene, hits=hits, flank=6_000, max_motifs=8)
 plt.show()
 
 # %% [markdown]
@@ -98,7 +99,7 @@ print("\n".join((folder / "peaks.bed").read_text().splitlines()[:3]))
 # from 1, nine columns before the counts, and a header for each motif.
 
 # %%
-counts = hits.groupby(["interval", "motif"]).size().unstack(fill_value=0)
+counts = hits.groupby(["interval", "motif"], observed=True).size().unstack(fill_value=0)
 counts = counts.reindex(index=mdata["atac"].var_names, columns=[m.name for m in motifs], fill_value=0)
 table = peaks[["chrom", "start", "end"]].set_axis(["Chr", "Start", "End"], axis=1)
 table = table.assign(Start=table["Start"] + 1, Strand="+")
@@ -119,8 +120,7 @@ annotated = grn.io.read_homer(folder / "annotated.txt", peaks=mdata)
 annotated.head()
 
 # %%
-read = mdata.copy()
-grn.pp.add_binding(read, annotated)
+read = grn.pp.add_binding(mdata, annotated, copy=True)
 difference = abs(read["atac"].varm["homer_binding_score"] - mdata["atac"].varm["homer_binding_score"]).max()
 print(f"largest difference between the two ways: {difference:.1e}")
 
