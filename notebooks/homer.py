@@ -40,7 +40,6 @@ plt.show()
 # hits in the peak / hits of the TF over all peaks. Motif names are resolved to genes by a table; what is not resolved is told.
 
 # %%
-# %%time
 grn.pp.bin_peaks(mdata, folder / "genome.chrom.sizes")
 grn.pp.tss_distance(mdata, folder / "tss.bed")
 grn.pp.homer_binding(mdata, genome, motif_file)

@@ -32,7 +32,6 @@ mdata
 # As in [the quickstart](quickstart.ipynb), with binding: here the sequence is at hand, and the motifs are scanned over the peaks by HOMER's rule.
 
 # %%
-# %%time
 grn.pp.intersect_cells(mdata)
 grn.pp.bin_peaks(mdata, folder / "genome.chrom.sizes")
 grn.pp.tss_distance(mdata, folder / "tss.bed")
@@ -51,7 +50,6 @@ grn.tl.scorecard(mdata, baselines=["mean", "lsi", "ridge"])
 # `edges` reads TF → TG edges off the model, with the window that carries most of each, its sign, and how stable it is over halves of the cells.
 
 # %%
-# %%time
 grn.tl.edges(mdata, model)
 edges = grn.get.edges(mdata)
 edges.head()

@@ -74,7 +74,6 @@ grn.pp.scale(mdata)
 pd.crosstab(mdata.obs["sample"], mdata.obs["split"])
 
 # %%
-# %%time
 model = grn.tl.train(mdata, seed=0, progress=False)
 
 # %%
@@ -88,7 +87,6 @@ plt.show()
 # fitted to the same training cells. Its sentence is the result to quote.
 
 # %%
-# %%time
 grn.tl.predict(mdata, model)
 scores = grn.tl.scorecard(mdata)
 scores

@@ -33,7 +33,6 @@ grn.pp.scale(first)
 pd.crosstab(first.obs["sample"], first.obs["split"])
 
 # %%
-# %%time
 model = grn.tl.train(first, seed=0, progress=False)
 model.save(folder / "model")
 
