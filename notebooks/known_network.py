@@ -42,12 +42,12 @@ model = grn.tl.train(mdata, seed=0, progress=False)
 grn.tl.predict(mdata, model)
 
 # %%
-grn.tl.scorecard(mdata, baselines=["mean", "lsi", "ridge"])
+print(grn.tl.scorecard(mdata, baselines=["mean", "lsi", "ridge"]).sentence)
 
 # %% [markdown]
 # ## Edges
 #
-# `edges` reads TF → TG edges off the model, with the window that carries most of each, its sign, and how stable it is over halves of the cells.
+# `edges` reads TF → TG edges off the model, with the window that carries most of each, and its sign.
 
 # %%
 grn.tl.edges(mdata, model)
@@ -107,10 +107,11 @@ plt.show()
 # %%
 without = grn.datasets.simulate(seed=0, knockout={tf: 0.0})
 before, after = (m["rna"].layers["true_rate"].mean(axis=0) for m in (mdata, without))
-happened = pd.Series(np.log2(after / before), index=mdata["rna"].var_names)
+rates = pd.DataFrame({"before": before, "after": after}, index=mdata["rna"].var_names).drop(index=tf)
+happened = np.log2(rates["after"] / rates["before"])
 table = knocked[knocked["group"] == "all"].set_index("target")
 table.index = table.index.astype(str)
-both = pd.DataFrame({"predicted": table["log2_fold_change"], "happened": happened}).drop(index=tf).dropna()
+both = pd.DataFrame({"predicted": table["log2_fold_change"], "happened": happened}).dropna()
 affected = both["happened"].abs() > 1e-3
 print(f"{affected.sum()} genes change; Spearman r over them {both[affected].corr('spearman').iloc[0, 1]:.2f}")
 fig, ax = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
@@ -121,7 +122,7 @@ ax.scatter(both["happened"][affected], both["predicted"][affected], s=12, color=
 ax.set_xlabel("log2 fold change, simulated")
 ax.set_ylabel("log2 fold change, predicted")
 ax.set_title(f"without {tf}")
-ax.legend(frameon=False, fontsize="small")
+ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, 0.9))
 plt.show()
 
 # %% [markdown]

@@ -89,7 +89,10 @@ plt.show()
 # %%
 grn.tl.predict(mdata, model)
 scores = grn.tl.scorecard(mdata)
-scores
+print(scores.sentence)
+scores.table.loc[
+    ["pearson", "pearson_above_0.1", "deviance_explained", "difference", "difference_low", "difference_high"]
+].round(3)
 
 # %%
 grn.pl.scorecard(mdata)
