@@ -150,7 +150,7 @@ knocked = grn.tl.knockout(mdata, model, "Sox10", groupby="cell_type")
 knocked[knocked["group"] == "Oligo"].head()
 
 # %%
-grn.pl.knockout(knocked[knocked["group"] == "Oligo"])
+grn.pl.knockout(knocked, group="Oligo")
 plt.show()
 
 # %% [markdown]
