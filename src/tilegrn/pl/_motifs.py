@@ -63,6 +63,11 @@ def motif_logo(
     ------
     InputError
         If ``kind`` is unknown.
+
+    Examples
+    --------
+    >>> motif = grn.io.read_motifs("motifs.motif")[0]
+    >>> ax = grn.pl.motif_logo(motif)
     """
     ax = axes(ax, size=(0.45 * motif.length + 1.2, 2.2))
     if kind not in ("information", "probability", "score"):
@@ -151,6 +156,10 @@ def motif_hits(
         given.
     MissingStepError
         If a gene is asked for before :func:`tilegrn.pp.tss_distance`.
+
+    Examples
+    --------
+    >>> ax = grn.pl.motif_hits(mdata, gene="Gene12", fasta="genome.fa", motifs="motifs.motif")
     """
     from matplotlib.ticker import MaxNLocator
 

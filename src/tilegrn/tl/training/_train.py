@@ -110,6 +110,11 @@ def train(
         If counts, names or split cannot be used.
     FloatingPointError
         If the loss is not finite.
+
+    Examples
+    --------
+    >>> model = grn.tl.train(mdata, seed=0, progress=False)
+    >>> model.save("model")
     """
     from tilegrn.model.config import default_config
     from tilegrn.model.fit.fit import FitOptions
