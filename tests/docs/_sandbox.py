@@ -111,15 +111,8 @@ def homer_output(folder: Path, places: pd.DataFrame) -> None:
     hits = grn.motifs.count_hits(folder / "genome.fa", places, folder / "motifs.motif", n_jobs=1)
     fixed = "Chr\tStart\tEnd\tStrand\tPeak Score\tFocus Ratio/Region Size\tCpG%\tGC%"
     after = " Distance From Peak(sequence,strand,conservation)"
-    lines = [
-        "\t".join(
-            [
-                "PeakID (cmd=annotatePeaks.pl peaks.bed genome.fa -m motifs.motif -nmotifs)",
-                fixed,
-                *(m + after for m in hits.motifs),
-            ]
-        )
-    ]
+    command = "annotatePeaks.pl peaks.bed genome.fa -m motifs.motif -nmotifs"
+    lines = ["\t".join([f"PeakID (cmd={command})", fixed, *(m + after for m in hits.motifs)])]
     for name, place, row in zip(places.index, places.itertuples(index=False), hits.counts.toarray(), strict=True):
         chrom, start, end = place
         lines.append("\t".join(map(str, [name, chrom, start + 1, end, "+", 0, "NA", 0, 0, *row])))
@@ -159,7 +152,7 @@ def tiny():
 
     teacher = dataclasses.replace(TINY.teacher, max_epochs=1)
     small = dataclasses.replace(TINY, teacher=teacher, max_epochs=1)
-    with mock.patch.object(config, "default_config", lambda **_: small):
+    with mock.patch.object(config, "default_config", return_value=small):
         yield
 
 

@@ -96,7 +96,7 @@ def count_hits(
 
     Examples
     --------
-    >>> peaks = pd.read_csv("peaks.bed", sep="\\t", names=["chrom", "start", "end"])
+    >>> peaks = pd.read_table("peaks.bed", names=["chrom", "start", "end"])
     >>> counts = grn.motifs.count_hits("genome.fa", peaks, "motifs.motif")
     >>> counts.shape  # peaks, motifs
     (150, 8)

@@ -141,7 +141,7 @@ def write_homer_peaks(
     Examples
     --------
     >>> grn.io.write_homer_peaks(mdata, "for_homer.bed")
-    >>> pd.read_csv("for_homer.bed", sep="\\t", header=None).shape
+    >>> pd.read_table("for_homer.bed", header=None).shape
     (150, 6)
     """
     if format not in ("auto", "bed", "homer"):
