@@ -21,23 +21,26 @@ TEXT = "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', Arial, sans-serif"
 def text(
     x: float, y: float, words: str, *, size: int = 20, colour: str = INK, anchor: str = "start", **more: str
 ) -> str:
+    """Return words; further arguments are attributes of SVG with _ for -."""
     looks = {"font_family": TEXT} | more
     extra = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in looks.items())
     return f'<text x="{x}" y="{y}" font-size="{size}" fill="{colour}" text-anchor="{anchor}"{extra}>{words}</text>'
 
 
 def call(x: float, y: float, words: str, *, size: int = 17, anchor: str = "start") -> str:
+    """Return the name of a function."""
     return text(x, y, words, size=size, colour=GREY, anchor=anchor, font_family=CALL)
 
 
 def box(x: float, y: float, w: float, h: float, *, line: str = GREY, fill: str = "white") -> str:
+    """Return a rounded box."""
     return f'<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="10" fill="{fill}" stroke="{line}" stroke-width="2.5"/>'
 
 
-def arrow(x1: float, y1: float, x2: float, y2: float, *, dashed: bool = False) -> str:
-    dash = ' stroke-dasharray="7 6"' if dashed else ""
+def arrow(x1: float, y1: float, x2: float, y2: float) -> str:
+    """Return a straight arrow."""
     ends = f'x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"'
-    return f'<line {ends} stroke="{INK}" stroke-width="2.5" marker-end="url(#tip)"{dash}/>'
+    return f'<line {ends} stroke="{INK}" stroke-width="2.5" marker-end="url(#tip)"/>'
 
 
 def counts() -> list[str]:
@@ -133,6 +136,7 @@ def results() -> list[str]:
 
 
 def main() -> None:
+    """Write the picture."""
     between = [
         arrow(320, 128, 320, 156),
         arrow(250, 480, 250, 516),
