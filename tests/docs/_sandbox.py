@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import shutil
+import warnings
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from unittest import mock
@@ -29,10 +30,18 @@ mpl.use("Agg")
 WARNS = (
     "Depth alone explains",  # two hundred cells
     ".*TFs have fewer than",
-    "No TF has binding",
-    "has no binding",
+    ".*have no motif in the binding given",
+    r"From 0.4 .update\(\) will not pull",  # mudata 0.3, to whoever makes a MuData
 )
-"""What tilegrn rightly says of data as small as these."""
+"""What tilegrn rightly says of data as small as these, and what others say."""
+
+
+@contextmanager
+def quiet():
+    with warnings.catch_warnings():
+        for message in WARNS:
+            warnings.filterwarnings("ignore", message=message)
+        yield
 
 
 def files(folder: Path) -> None:

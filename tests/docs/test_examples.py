@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import inspect
 import shutil
-import warnings
 from importlib import import_module
 
 import pytest
@@ -57,9 +56,7 @@ def test_example(name, request, inside):
     assert not skipped, f"grn.{name}: an example that is skipped is none: {skipped}"
     output: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    with warnings.catch_warnings(), _sandbox.tiny():
-        for message in _sandbox.WARNS:
-            warnings.filterwarnings("ignore", message=message, category=UserWarning)
+    with _sandbox.quiet(), _sandbox.tiny():
         runner.run(example, out=output.append)
     _sandbox.close_figures()
     assert not runner.summarize(verbose=False).failed, "".join(output)

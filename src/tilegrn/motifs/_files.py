@@ -144,7 +144,7 @@ def jaspar_motifs(
 
     Examples
     --------
-    >>> motifs = grn.io.jaspar_motifs(["CTCF", "SOX9"])
+    >>> motifs = grn.io.jaspar_motifs(["GATA1", "SOX9"])
     >>> motifs[0].name
     'MA0077.2 SOX9'
     """
