@@ -46,6 +46,10 @@ if os.environ.get("READTHEDOCS"):
         "scipy": ("https://docs.scipy.org/doc/scipy", None),
     }
 
+# Copied without prompts and outputs.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
 html_theme = "sphinx_book_theme"
 html_title = "tilegrn"
 html_static_path = ["_static"]

@@ -22,8 +22,9 @@ PAGES = sorted(
     for page in (*DOCS.glob("howto/*.md"), DOCS / "walk.md", DOCS / "faq.md", DOCS / "index.md", DOCS / "install.md")
     if page.relative_to(DOCS).as_posix() not in NOT_RUN
 )
-EVERYWHERE = sorted(p for p in DOCS.rglob("*.md") if not {"_build", "generated"} & set(p.parts)) + [
-    DOCS.parent / "README.md"
+EVERYWHERE = [
+    *sorted(p for p in DOCS.rglob("*.md") if not {"_build", "generated"} & set(p.parts)),
+    DOCS.parent / "README.md",
 ]
 
 
@@ -45,7 +46,7 @@ def test_python(page, finished, inside):
     with _sandbox.quiet(), _sandbox.tiny():
         for line, code in blocks(page, "python"):
             # Shifted, so that a traceback names the page's own lines.
-            exec(compile("\n" * (line - 1) + code, named(page), "exec"), names)  # noqa: S102
+            exec(compile("\n" * (line - 1) + code, named(page), "exec"), names)
     _sandbox.close_figures()
 
 
