@@ -78,7 +78,7 @@ def locus() -> list[str]:
     parts.append(
         f'<path d="M530 {base} v-62 h30" fill="none" stroke="{INK}" stroke-width="2.5" marker-end="url(#tip)"/>'
     )
-    parts.append(text(500, base - 72, "target gene", size=17))
+    parts.append(text(598, base - 72, "gene", size=17, anchor="end"))
     arcs = ((92, 60, 2.5), (311, 82, 4.5))
     parts += [
         f'<path d="M{x} {base - 36} C {x + 30} {base - 36 - h}, 490 {base - 36 - h}, 524 {base - 36}" '
@@ -130,7 +130,7 @@ def results() -> list[str]:
         parts.append(text(x + 14, top + 34, title, size=21, font_weight="bold"))
         parts += [text(x + 14, top + 68 + 26 * i, line, size=18) for i, line in enumerate(lines)]
         parts += [call(x + 14, top + 138 + 26 * i, line, size=17) for i, line in enumerate(calls)]
-    note = "Links need no model. All figures are of cells that no step of the fit has seen."
+    note = "Links need no model. Predictions are judged in cells that no step has seen."
     parts.append(text(320, 990, note, size=16, colour=GREY, anchor="middle"))
     return parts
 
