@@ -1,4 +1,4 @@
-"""Check the built documentation: every link to a page, a file or a place on a page leads there.
+"""Check the built documentation: every link to a page, a file or a place on a page leads there, and no markup shows.
 
     python tools/check_links.py docs/_build/html
 
@@ -7,11 +7,14 @@ Needs no network: links to other sites are counted and not opened. Ends with an 
 
 from __future__ import annotations
 
+import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+DIRECTIVE = re.compile(r"^\s*(\.\. [\w:-]+::|:::|```)", re.MULTILINE)
+"""Markup that was shown as it was written: a page was read as another format."""
 LINKS = {"a": "href", "link": "href", "img": "src", "script": "src", "source": "src"}
 
 
@@ -22,13 +25,25 @@ class Page(HTMLParser):
         super().__init__()
         self.links: list[str] = []
         self.places: set[str] = {"", "top"}
+        self.markup: list[str] = []
+        self._code = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note what the tag links to, and its name."""
         values = dict(attrs)
+        self._code += tag in {"pre", "code", "script", "style"}
         self.places |= {value for key in ("id", "name") if (value := values.get(key))}
         if target := values.get(LINKS.get(tag, "")):
             self.links.append(target)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Note the end of code."""
+        self._code -= tag in {"pre", "code", "script", "style"}
+
+    def handle_data(self, data: str) -> None:
+        """Note markup outside of code."""
+        if not self._code:
+            self.markup += DIRECTIVE.findall(data)
 
 
 def read(path: Path) -> Page:
@@ -38,12 +53,14 @@ def read(path: Path) -> Page:
     return page
 
 
-def dead_links(folder: Path) -> tuple[list[str], int, int]:
-    """Return the links that lead nowhere as ``page: link``, and the numbers of inner and outer links."""
+def faults(folder: Path) -> tuple[list[str], int, int]:
+    """Return dead links and markup that shows, as ``page: what``, and the numbers of inner and outer links."""
     found = sorted(folder.rglob("*.html"))
     pages = {path: read(path) for path in found if "_static" not in path.parts}  # there lie the theme's templates
-    dead, inner, outer = [], 0, 0
+    dead: list[str] = []
+    inner = outer = 0
     for path, page in pages.items():
+        dead += [f"{path.relative_to(folder)}: '{words}' is shown as it was written" for words in page.markup]
         for link in page.links:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
@@ -66,9 +83,9 @@ def main(argv: list[str]) -> int:
     if not (folder / "index.html").is_file():
         sys.stderr.write(f"'{folder}' holds no built documentation: make docs\n")
         return 2
-    dead, inner, outer = dead_links(folder)
+    dead, inner, outer = faults(folder)
     sys.stdout.write("".join(f"{line}\n" for line in dead))
-    sys.stdout.write(f"{inner} links inside, {len(dead)} of them dead; {outer} to other sites, not opened\n")
+    sys.stdout.write(f"{inner} links inside, {outer} to other sites, which were not opened; {len(dead)} faults\n")
     return 1 if dead else 0
 
 

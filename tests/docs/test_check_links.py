@@ -31,9 +31,9 @@ def site(tmp_path):
 
 
 def test_a_good_site(checker, site, capsys):
-    assert checker.dead_links(site) == ([], 5, 2)
+    assert checker.faults(site) == ([], 5, 2)
     assert checker.main([str(site)]) == 0
-    assert "0 of them dead" in capsys.readouterr().out
+    assert "; 0 faults" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,12 @@ def test_a_dead_link(checker, site, capsys, link, why):
     (site / "c.html").write_text(f'<a href="{link}"></a>')
     assert checker.main([str(site)]) == 1
     assert f"c.html: {link}: {why}" in capsys.readouterr().out
+
+
+def test_markup_that_shows(checker, site):
+    """Pages of the API once said ``.. autofunction:: edges`` and nothing else."""
+    (site / "c.html").write_text("<pre>.. note:: an example</pre><p>.. autofunction:: edges</p>")
+    assert checker.faults(site)[0] == ["c.html: '.. autofunction::' is shown as it was written"]
 
 
 def test_not_built(checker, tmp_path):
