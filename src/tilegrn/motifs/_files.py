@@ -146,7 +146,7 @@ def jaspar_motifs(
     --------
     >>> motifs = grn.io.jaspar_motifs(["GATA1", "SOX9"])
     >>> motifs[0].name
-    'MA0077.2 SOX9'
+    'MA0035.5 GATA1'
     """
     try:
         from pyjaspar import jaspardb
