@@ -20,7 +20,8 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints", "notebooks/*.py"]
-source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
+# autosummary writes its pages in reST, named by the first of these; as .md they would be shown as they are written.
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 
 nb_execution_mode = "off"
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
@@ -33,6 +34,7 @@ autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_numpy_docstring = True
 napoleon_use_rtype = False
+napoleon_use_ivar = True
 
 # Links into other projects' pages need the network, so only the hosted build makes them.
 if os.environ.get("READTHEDOCS"):
@@ -45,6 +47,10 @@ if os.environ.get("READTHEDOCS"):
         "pandas": ("https://pandas.pydata.org/docs", None),
         "scipy": ("https://docs.scipy.org/doc/scipy", None),
     }
+
+# Copied without prompts and outputs.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 html_theme = "sphinx_book_theme"
 html_title = "tilegrn"

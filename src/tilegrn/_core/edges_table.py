@@ -77,6 +77,11 @@ def edges(
         Before :func:`tilegrn.tl.edges`.
     InputError
         If a name is not in the network, or no edge has the window that a format needs.
+
+    Examples
+    --------
+    >>> table = grn.get.edges(mdata, group="all", n=20)
+    >>> windows = grn.get.edges(mdata, level="triplet", group="all", targets="Gene12")
     """
     record = store.get_record(mdata, K.REC_EDGES)
     if level not in ("edge", "triplet"):

@@ -36,6 +36,13 @@ class Tensor:
         TFs x windows x genes, float64.
     tfs, windows, genes
         Labels of the axes.
+
+    Examples
+    --------
+    >>> cell = mdata["rna"].obs_names[0]
+    >>> part = grn.get.tensor(mdata, cell, tfs=["Tf1", "Tf2"], genes=["Gene12"])
+    >>> part.values.shape == (len(part.tfs), len(part.windows), len(part.genes))
+    True
     """
 
     values: NDArray[np.float64]
@@ -65,6 +72,14 @@ class Potentials:
         Window number of each peak; -1 without one.
     tfs, peaks, genes
         Labels of the axes.
+
+    Examples
+    --------
+    >>> pool = grn.tl.potentials(mdata)  # the mean of all cells
+    >>> pool.tf_tg.shape  # TFs x genes
+    (8, 40)
+    >>> pool.scores(level="peak", genes=["Gene12"]).columns.tolist()
+    ['source_id', 'peak_id', 'target_id', 'tf_peak_tg_score']
     """
 
     tf_peak: sparse.csr_matrix
@@ -240,6 +255,12 @@ def tensor(
         If the slice does not fit ``max_gb``, or a label is unknown.
     MissingStepError
         If a step was not run; the message names it.
+
+    Examples
+    --------
+    >>> cells = mdata["rna"].obs_names[:10].tolist()
+    >>> grn.get.tensor(mdata, cells, genes=["Gene12", "Gene30"]).shape  # TFs, windows, genes
+    (8, 150, 2)
     """
     pooled = cast("Potentials", potentials(mdata, cells, layer=layer, rna=rna, atac=atac))
     return pooled.tensor(tfs=tfs, windows=windows, genes=genes, max_gb=max_gb)
@@ -285,6 +306,13 @@ def potentials(
         If a step was not run, or must be run again; the message names it.
     InputError
         On unknown cells or columns.
+
+    Examples
+    --------
+    >>> by_type = grn.tl.potentials(mdata, groupby="cell_type")
+    >>> table = by_type["type1"].scores(genes=["Gene12"])
+    >>> table.columns.tolist()
+    ['source_id', 'window_id', 'target_id', 'tf_window_tg_score']
     """
     radata, aadata = check.paired(mdata, rna, atac)
     binding, tfs = store.peak_binding(mdata, atac, score=True)

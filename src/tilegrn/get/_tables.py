@@ -36,6 +36,11 @@ def windows(mdata: MuData, *, atac: str = "atac") -> pd.DataFrame:
     ------
     MissingStepError
         Before :func:`tilegrn.pp.bin_peaks`.
+
+    Examples
+    --------
+    >>> grn.get.windows(mdata).columns.tolist()
+    ['window', 'chrom', 'start', 'end', 'n_peaks']
     """
     grid = store.get_grid(mdata)
     number, n_peaks = np.unique(store.peak_windows(mdata, atac).indices, return_counts=True)
@@ -71,6 +76,11 @@ def peak_tg(mdata: MuData, *, rna: str = "rna", atac: str = "atac") -> pd.DataFr
     ------
     MissingStepError
         Before :func:`tilegrn.pp.tss_distance`.
+
+    Examples
+    --------
+    >>> grn.get.peak_tg(mdata).columns.tolist()
+    ['peak_id', 'target_id', 'TSS_dist', 'TSS_dist_score']
     """
     peak, gene, dist, score = peak_gene_pairs(mdata, rna=rna, atac=atac, every_tss=True)
     order = np.lexsort((gene, peak, dist))
@@ -103,6 +113,12 @@ def window_tg(mdata: MuData, *, rna: str = "rna") -> pd.DataFrame:
     ------
     MissingStepError, StaleError
         Before :func:`tilegrn.pp.tss_distance`, or after other windows were made.
+
+    Examples
+    --------
+    >>> near = grn.get.window_tg(mdata).query("distance < 5000")
+    >>> near.columns.tolist()
+    ['window_id', 'target_id', 'distance', 'distance_score']
     """
     grid = store.get_grid(mdata)
     mat = store.tss_distance(mdata, rna).tocoo()
@@ -136,6 +152,11 @@ def binding(mdata: MuData, *, atac: str = "atac") -> pd.DataFrame:
     ------
     MissingStepError
         Before :func:`tilegrn.pp.add_binding` or :func:`tilegrn.pp.homer_binding`.
+
+    Examples
+    --------
+    >>> grn.get.binding(mdata).columns.tolist()
+    ['source_id', 'peak_id', 'tf_motifs_in_peak', 'homer_binding_score']
     """
     hits, tfs = store.peak_binding(mdata, atac, score=False)
     score, _ = store.peak_binding(mdata, atac, score=True)

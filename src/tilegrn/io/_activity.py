@@ -45,6 +45,12 @@ def read_activity(path: str | os.PathLike[str], elements: pd.DataFrame) -> NDArr
         If a column is missing, or the file is, cannot be read, or holds no signal on the elements' chromosomes.
     ToolError
         If a bigWig is given and pyBigWig is not installed.
+
+    Examples
+    --------
+    >>> elements = pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [1_000_000]})
+    >>> grn.io.read_activity("bulk.bed", elements).shape
+    (1,)
     """
     elements = plain_table(elements)
     missing = [c for c in ("chrom", "start", "end") if c not in elements.columns]

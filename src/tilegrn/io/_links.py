@@ -50,6 +50,11 @@ def write_links(
     ------
     InputError
         If columns are missing, a peak name holds no interval, or the format is unknown.
+
+    Examples
+    --------
+    >>> links = grn.tl.links(mdata, groupby="cell_type", top=3)
+    >>> grn.io.write_links("links.bedpe", links)
     """
     where = Path(path)
     bare = where.with_suffix("") if where.suffix == ".gz" else where

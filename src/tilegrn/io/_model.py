@@ -28,6 +28,12 @@ def load_model(folder: str | Path) -> GRNModel:
     ------
     InputError
         If the folder is no model, is truncated or changed (SHA-256), or has a newer format.
+
+    Examples
+    --------
+    >>> model = grn.io.load_model("model")
+    >>> len(model.vocabulary.genes)
+    40
     """
     from tilegrn.model.grn_model import GRNModel
 

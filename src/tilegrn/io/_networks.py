@@ -49,6 +49,11 @@ def read_network(path: str | os.PathLike[str], *, format: Format = "auto") -> pd
     ------
     InputError
         If the file has no such columns or no rows.
+
+    Examples
+    --------
+    >>> grn.io.read_network("known.csv").columns.tolist()
+    ['source', 'target', 'sign']
     """
     where = Path(path)
     if format not in ("auto", "table", "trrust", "beeline", "collectri"):
@@ -113,6 +118,11 @@ def read_crispri(path: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     InputError
         If a column is missing or a value cannot be read; the message names it.
+
+    Examples
+    --------
+    >>> grn.io.read_crispri("elements.csv").columns.tolist()
+    ['chrom', 'start', 'end', 'gene', 'regulated']
     """
     raw = _frame(Path(path), header=0)
     names = {str(c).strip().lower(): c for c in raw.columns}
@@ -179,6 +189,12 @@ def write_network(
     ------
     InputError
         If columns are missing, or GraphML is asked for edges of several groups or triplets (a pair may occur once).
+
+    Examples
+    --------
+    >>> edges = grn.get.edges(mdata, group="all", n=100)
+    >>> grn.io.write_network("edges.csv", edges)
+    >>> grn.io.write_network("edges.graphml", edges)
     """
     where = Path(path)
     missing = [c for c in ("source", "target") if c not in edges.columns]

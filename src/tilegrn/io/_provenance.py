@@ -43,6 +43,12 @@ def provenance(source: MuData | str | os.PathLike[str]) -> str:
     ------
     InputError
         If there is nothing at the path, it cannot be read, or no step has left a record.
+
+    Examples
+    --------
+    >>> print(grn.io.provenance(mdata).splitlines()[0])
+    MuData
+    >>> text = grn.io.provenance("model")  # or the path of an h5mu
     """
     if isinstance(source, str) or hasattr(source, "__fspath__"):
         path = Path(source).expanduser()

@@ -61,6 +61,12 @@ def read_10x(path: str | Path, *, duplicates: Literal["error", "drop"] = "error"
     InputError
         The file is missing, is no 10x matrix (the message says what it is and how to read that), is damaged, lacks one
         of the two modalities, or symbols are repeated; or what lies beside it is damaged.
+
+    Examples
+    --------
+    >>> mdata = grn.io.read_10x("filtered_feature_bc_matrix.h5")
+    >>> list(mdata.mod)
+    ['rna', 'atac']
     """
     if duplicates not in {"error", "drop"}:
         msg = f"duplicates is '{duplicates}'; it must be 'error' or 'drop'."

@@ -31,6 +31,13 @@ class TeacherConfig:
         Its optimisation.
     use_windows
         Let it see the accessibility components beside the RNA.
+
+    Examples
+    --------
+    >>> from tilegrn.model.config import ModelConfig, TeacherConfig
+    >>> config = ModelConfig(max_epochs=2, teacher=TeacherConfig(weight=0.5, max_epochs=2))
+    >>> config.teacher.weight
+    0.5
     """
 
     weight: float = TEACHER
@@ -92,6 +99,11 @@ class ModelConfig:
         Passes in which TFs are hidden to be predicted.
     teacher
         The denoiser of the targets; None for none.
+
+    Examples
+    --------
+    >>> from tilegrn.model.config import ModelConfig
+    >>> model = grn.tl.train(mdata, config=ModelConfig(max_epochs=2, width=32, teacher=None), progress=False)
     """
 
     width: int = 64

@@ -48,6 +48,12 @@ class GRNModel:
         One per seed.
     record
         Provenance: data hashes, versions, parameters, losses per epoch.
+
+    Examples
+    --------
+    >>> model.vocabulary.tfs[:3]
+    ('Tf1', 'Tf2', 'Tf3')
+    >>> weights = model.cis_weights()  # one row per window and gene within reach
     """
 
     def __init__(

@@ -27,6 +27,13 @@ class MotifCounts:
         Names of the rows, in the order of the table handed in.
     motifs
         Names of the columns, in the order of the motifs handed in.
+
+    Examples
+    --------
+    >>> motifs = grn.io.read_motifs("motifs.motif")
+    >>> counts = grn.motifs.count_sequences(["ACGT" * 20, "TTTT" * 20], motifs)
+    >>> counts.shape  # sequences, motifs
+    (2, 8)
     """
 
     counts: sparse.csr_matrix

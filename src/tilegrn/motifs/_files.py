@@ -75,6 +75,13 @@ def read_motifs(
     Notes
     -----
     Scores follow HOMER: the sum over positions of ln(max(p, 0.001) / 0.25); a position is a hit from the threshold on.
+
+    Examples
+    --------
+    >>> motifs = grn.io.read_motifs("motifs.motif")
+    >>> len(motifs)
+    8
+    >>> jaspar = grn.io.read_motifs("motifs.jaspar", pvalue=1e-3)  # no thresholds in the file
     """
     if pvalue is not None and not 0 < pvalue < 1:
         msg = f"pvalue is {pvalue}; it must lie between 0 and 1, e.g. pvalue=1e-4."
@@ -134,6 +141,12 @@ def jaspar_motifs(
         If pyjaspar is not installed.
     InputError
         If nothing matches, or one of ``names`` is not there.
+
+    Examples
+    --------
+    >>> motifs = grn.io.jaspar_motifs(["GATA1", "SOX9"])
+    >>> motifs[0].name
+    'MA0035.5 GATA1'
     """
     try:
         from pyjaspar import jaspardb
@@ -193,6 +206,11 @@ def write_motifs(motifs: Iterable[Motif], path: str | Path) -> None:
     ------
     InputError
         If a name holds a tab or line break, which the format cannot carry.
+
+    Examples
+    --------
+    >>> motifs = grn.io.read_motifs("motifs.motif")
+    >>> grn.io.write_motifs(motifs[:2], "two.motif")
     """
     parts = []
     for motif in motifs:

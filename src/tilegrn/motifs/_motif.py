@@ -30,6 +30,12 @@ class Motif:
         Natural-log odds score from which on a position is a hit (``>=``).
     consensus
         Consensus from the header; may be empty.
+
+    Examples
+    --------
+    >>> tata = grn.motifs.Motif("TATA", np.eye(4)[[3, 0, 3, 0]], threshold=5.0, consensus="TATA")
+    >>> tata.length
+    4
     """
 
     name: str

@@ -54,6 +54,12 @@ class Resolution:
         of no known TF, as known ones are one gene however they are spelt.
     ambiguous
         Symbols, and the genes of which any could be meant, that differ by letter case only: these symbols are absent.
+
+    Examples
+    --------
+    >>> found = grn.motifs.resolve(["Oct4(POU,Homeobox)/mES-Oct4/Homer", "NoSuch(?)/Homer"], ["Pou5f1", "Sox2"])
+    >>> found.report().columns.tolist()
+    ['motif', 'status', 'tfs', 'absent', 'unknown_parts', 'how']
     """
 
     tfs: dict[str, tuple[str, ...]]
@@ -117,6 +123,12 @@ def resolve(
     Order of the rules: user's aliases; table entries for the whole name, for label and family (``Tcf3(HMG)``), for the
     label; gene symbols; then, for what is left, parts of a complex (at ``:``, ``::``, ``|``, or ``-`` if every part is
     a known TF), all of whose members count. Families stand for all members (``AP-1``, ``NF1``, ``GATA``).
+
+    Examples
+    --------
+    >>> found = grn.motifs.resolve(["Oct4(POU,Homeobox)/mES-Oct4/Homer", "NoSuch(?)/Homer"], ["Pou5f1", "Sox2"])
+    >>> found.tfs, found.unresolved
+    ({'Oct4(POU,Homeobox)/mES-Oct4/Homer': ('Pou5f1',)}, ['NoSuch(?)/Homer'])
     """
     genes = [str(s) for s in symbols]
     if not genes:

@@ -93,6 +93,13 @@ def count_hits(
     -----
     The rule was read from the source of HOMER (Heinz et al. 2010, Mol. Cell 38:576) and holds on its output without a
     difference.
+
+    Examples
+    --------
+    >>> peaks = pd.read_table("peaks.bed", names=["chrom", "start", "end"])
+    >>> counts = grn.motifs.count_hits("genome.fa", peaks, "motifs.motif")
+    >>> counts.shape  # peaks, motifs
+    (150, 8)
     """
     profile = Profile.of(_motifs(motifs))
     jobs = _n_jobs(n_jobs)
@@ -144,6 +151,13 @@ def find_hits(
     ------
     InputError
         As for :func:`count_hits`; at the call, before anything is scanned.
+
+    Examples
+    --------
+    >>> place = pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [20_000]})
+    >>> hits = pd.concat(grn.motifs.find_hits("genome.fa", place, "motifs.motif"))
+    >>> hits.columns.tolist()
+    ['interval', 'chrom', 'position', 'strand', 'score', 'sequence', 'motif']
     """
     if coordinates not in ("genome", "homer2"):
         msg = f"coordinates is {coordinates!r}; it must be 'genome' or 'homer2'."
@@ -195,6 +209,12 @@ def scan_sequences(sequences: Iterable[str | bytes], motifs: Sequence[Motif], *,
     -------
     Hits: ``number`` of the sequence (from 0), ``position`` of the leftmost base (0-based), ``strand``, ``score``,
     ``sequence`` of the hit (as given, in upper case) and ``motif``; ordered by sequence, position, motif, strand.
+
+    Examples
+    --------
+    >>> motif = grn.motifs.Motif("TATA", np.eye(4)[[3, 0, 3, 0]], threshold=5.0)
+    >>> grn.motifs.scan_sequences(["GGTATAGG"], [motif])[["position", "strand"]].values.tolist()
+    [[2, '+'], [2, '-']]
     """
     text, bounds = _joined([_as_bytes(s) for s in sequences])
     return _find(text, bounds, _alphabet(mask=mask), Profile.of(motifs))
@@ -219,6 +239,12 @@ def count_sequences(
     Returns
     -------
     Counts, sequences x motif names; rows are numbered.
+
+    Examples
+    --------
+    >>> motifs = grn.io.read_motifs("motifs.motif")
+    >>> grn.motifs.count_sequences(["ACGT" * 20, "TTTT" * 20], motifs).counts.shape
+    (2, 8)
     """
     profile = Profile.of(motifs)
     text, bounds = _joined([_as_bytes(s) for s in sequences])

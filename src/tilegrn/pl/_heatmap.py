@@ -54,6 +54,10 @@ def edge_heatmap(
     ------
     InputError
         If nothing is left to show.
+
+    Examples
+    --------
+    >>> ax = grn.pl.edge_heatmap(mdata, n=8, group="all")
     """
     table = one_group(as_edges(edges), group)
     sign = table["sign"].to_numpy() if "sign" in table else 1

@@ -65,6 +65,11 @@ def knockout(
     ------
     InputError
         If the table is no knock-out or has no such group.
+
+    Examples
+    --------
+    >>> change = grn.tl.knockout(mdata, model, "Tf3")
+    >>> ax = grn.pl.knockout(change, n_labels=5)
     """
     missing = [c for c in ("target", "log2_fold_change", "share", "mean_rate") if c not in table]
     if missing:
@@ -162,6 +167,11 @@ def knockout_embedding(
     ------
     InputError
         If the layer, the gene or the embedding is not there.
+
+    Examples
+    --------
+    >>> change = grn.tl.knockout(mdata, model, "Tf3", key_added="without_Tf3")
+    >>> ax = grn.pl.knockout_embedding(mdata, "without_Tf3", "Gene12")
     """
     adata = check.modality(mdata, rna)
     if layer not in adata.layers:

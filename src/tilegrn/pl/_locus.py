@@ -71,6 +71,11 @@ def locus(
     ------
     InputError
         If the gene has no TSS or no arcs.
+
+    Examples
+    --------
+    >>> links = grn.tl.links(mdata)
+    >>> ax = grn.pl.locus(mdata, "Gene12", links=links)
     """
     tss = tss_table(mdata)
     mine = tss[tss["gene"] == gene]

@@ -62,6 +62,11 @@ def motif_logo(
     ------
     InputError
         If ``kind`` is unknown.
+
+    Examples
+    --------
+    >>> motif = grn.io.read_motifs("motifs.motif")[0]
+    >>> ax = grn.pl.motif_logo(motif)
     """
     ax = axes(ax, size=(min(0.22 * motif.length + 0.8, DOUBLE), 1.4))
     if kind not in ("information", "probability", "score"):
@@ -151,6 +156,10 @@ def motif_hits(
         given.
     MissingStepError
         If a gene is asked for before :func:`tilegrn.pp.tss_distance`.
+
+    Examples
+    --------
+    >>> ax = grn.pl.motif_hits(mdata, gene="Gene12", fasta="genome.fa", motifs="motifs.motif")
     """
     from matplotlib.ticker import MaxNLocator
 

@@ -50,6 +50,10 @@ def network(
     ------
     InputError
         If the gene has no edge, or the group must be named.
+
+    Examples
+    --------
+    >>> ax = grn.pl.network(mdata, "Tf3", group="all", n=10)
     """
     table = one_group(as_edges(edges), group)
     into = table[table["target"] == gene].nlargest(n, "score")

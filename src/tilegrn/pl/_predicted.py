@@ -191,6 +191,10 @@ def predicted_vs_observed(
         Without a predicted layer or a split.
     InputError
         If a gene is unknown or not predicted, or ``ax`` is given for several genes.
+
+    Examples
+    --------
+    >>> axes = grn.pl.predicted_vs_observed(mdata, ["Gene12", "Gene30"])
     """
     adata = check.modality(mdata, rna)
     rows, _, observed = _observed(mdata, adata, rna, layer, predicted, split, cells)
@@ -298,6 +302,10 @@ def reliability(
         Without predictions, their spread, or a split.
     InputError
         If there is no cell or gene to judge.
+
+    Examples
+    --------
+    >>> ax = grn.pl.reliability(mdata)  # predictions of a model with n_models=2 or more
     """
     adata = check.modality(mdata, rna)
     rows, size, observed = _observed(mdata, adata, rna, layer, predicted, split, cells)

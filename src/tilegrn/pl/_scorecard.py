@@ -158,6 +158,11 @@ def scorecard(
         Without a scorecard.
     InputError
         If ``kind`` is unknown, or the scorecard has no baseline to draw genes against, or no groups.
+
+    Examples
+    --------
+    >>> ax = grn.pl.scorecard(mdata, kind="means")
+    >>> ax.figure.savefig("scorecard.png")
     """
     from tilegrn.tl.evaluate._report import Scorecard
 

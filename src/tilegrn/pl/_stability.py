@@ -44,6 +44,10 @@ def stability(
     ------
     InputError
         If the model had one network.
+
+    Examples
+    --------
+    >>> ax = grn.pl.stability(mdata, group="all")
     """
     table = one_group(as_edges(edges), group).sort_values("score", ascending=False, kind="stable")
     value = table["stability"].to_numpy(dtype=float) if "stability" in table else np.zeros(0)

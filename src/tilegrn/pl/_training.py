@@ -61,6 +61,10 @@ def training(mdata: MuData | Any, *, ax: Axes | None = None) -> Axes:
         If nothing was trained on the data.
     InputError
         If the argument is neither a model nor a MuData, or holds no history.
+
+    Examples
+    --------
+    >>> ax = grn.pl.training(model)
     """
     from matplotlib.ticker import MaxNLocator
 

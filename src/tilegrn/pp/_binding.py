@@ -244,6 +244,13 @@ def add_binding(
     See Also
     --------
     homer_binding : counts hits itself, from a FASTA and motifs.
+
+    Examples
+    --------
+    >>> hits = grn.io.read_homer("annotated.txt", peaks=mdata)
+    >>> grn.pp.add_binding(mdata, hits)
+    >>> mdata["atac"].varm["homer_binding"].shape  # peaks x TFs
+    (150, 8)
     """
     mdata = check.start(mdata, rna, atac, copy=copy)
     radata, aadata = mdata.mod[rna], mdata.mod[atac]
@@ -285,6 +292,12 @@ def mark_tfs(mdata: MuData, tfs: Iterable[str] | str | Path, *, rna: str = "rna"
     ------
     InputError
         If the file does not exist or none of the symbols is a gene.
+
+    Examples
+    --------
+    >>> grn.pp.mark_tfs(mdata, ["Tf1", "Tf2", "Gene12"])
+    >>> int(mdata["rna"].var["is_tf"].sum())  # Gene12 beside those with a motif
+    9
     """
     mdata = check.start(mdata, rna, copy=copy)
     adata = mdata.mod[rna]

@@ -81,6 +81,12 @@ def intersect_cells(mdata: MuData, *, rna: str = "rna", atac: str = "atac", copy
     ------
     InputError
         On repeated barcodes, disjoint barcodes (with examples and a suggestion), or a missing modality.
+
+    Examples
+    --------
+    >>> grn.pp.intersect_cells(mdata)
+    >>> list(mdata["rna"].obs_names) == list(mdata["atac"].obs_names)
+    True
     """
     mdata = check.start(mdata, rna, atac, copy=copy)
     shared = shared_barcodes(mdata.mod[rna].obs_names, mdata.mod[atac].obs_names)
@@ -165,6 +171,12 @@ def split_cells(
     ------
     InputError
         If cells are not paired, the column or groups do not exist, or a part would be empty.
+
+    Examples
+    --------
+    >>> grn.pp.split_cells(mdata, "sample", test_groups=["S3"], seed=0)
+    >>> mdata.obs["split"].cat.categories.tolist()
+    ['train', 'val', 'test']
     """
     mdata = check.start(mdata, rna, atac, copy=copy)
     adata, _ = check.paired(mdata, rna, atac)

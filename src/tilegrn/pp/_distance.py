@@ -157,6 +157,12 @@ def tss_distance(
     InputError
         If gene symbols repeat, none is in the table, or the table is of another species (most symbols differ by letter
         case) or another assembly.
+
+    Examples
+    --------
+    >>> grn.pp.tss_distance(mdata, "tss.bed")  # or "mm10", "hg38"
+    >>> grn.get.window_tg(mdata).columns.tolist()
+    ['window_id', 'target_id', 'distance', 'distance_score']
     """
     mdata = check.start(mdata, rna, atac, copy=copy)
     adata = mdata.mod[rna]

@@ -86,6 +86,12 @@ def homer_binding(
     See Also
     --------
     add_binding : takes a table of hits, for instance from a real HOMER.
+
+    Examples
+    --------
+    >>> grn.pp.homer_binding(mdata, "genome.fa", "motifs.motif")
+    >>> mdata.uns["tilegrn"]["binding"]["tfs"][:3].tolist()
+    ['Tf1', 'Tf2', 'Tf3']
     """
     mdata = check.start(mdata, rna, atac, copy=copy)
     radata, aadata = mdata.mod[rna], mdata.mod[atac]

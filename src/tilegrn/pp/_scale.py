@@ -71,6 +71,12 @@ def scale(
         Before :func:`bin_peaks`, or while no gene is marked as a TF.
     InputError
         If the cells are not paired, RNA values are not counts, or ``like`` has other windows.
+
+    Examples
+    --------
+    >>> grn.pp.scale(mdata)
+    >>> float(mdata["atac"].obsm["windows_scaled"].max())
+    1.0
     """
     mdata = check.start(mdata, rna, atac, copy=copy)
     radata, aadata = check.paired(mdata, rna, atac)

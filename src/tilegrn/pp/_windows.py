@@ -139,6 +139,12 @@ def bin_peaks(
     InputError
         On peak names that cannot be read, repeat, or lie past the end of a chromosome or on one that only another
         assembly has, on more than 5 % of peaks without a chromosome, and on values that are not counts.
+
+    Examples
+    --------
+    >>> grn.pp.bin_peaks(mdata, "genome.chrom.sizes")  # or "mm10", "hg38"
+    >>> mdata["atac"].varm["windows"].shape  # peaks x all windows of the assembly
+    (150, 6000)
     """
     mdata = check.start(mdata, atac, copy=copy)
     adata = mdata.mod[atac]

@@ -79,6 +79,13 @@ def read_chrom_sizes(source: str | Path | Mapping[str, int] | Any, *, main_only:
         Unknown name or path; a duplicate name; a length that is zero, negative or no integer; a number of columns
         other than two (or the five of a ``.fai``); spaces in the place of tabs; nothing at all. Line and value are
         named.
+
+    Examples
+    --------
+    >>> grn.io.read_chrom_sizes("mm10")["chr1"]
+    195471971
+    >>> grn.io.read_chrom_sizes("genome.chrom.sizes")
+    {'chr1': 3000000, 'chr2': 3000000}
     """
     if isinstance(source, (Mapping, pd.Series)):
         sizes = _from_pairs([(str(k), v) for k, v in source.items()], "chrom_sizes")

@@ -72,6 +72,13 @@ def read_tss(source: str | Path | pd.DataFrame | Any, *, gene_key: str = "gene_n
         With line or row, value and mend: missing columns, spaces in the place of tabs, positions that are negative or
         no integers, ``start > end``, a row wider than 1 bp without strand, no gene name, two Ensembl identifiers that
         differ only in their version, nothing at all.
+
+    Examples
+    --------
+    >>> grn.io.read_tss("tss.bed").columns.tolist()
+    ['gene', 'chrom', 'pos', 'strand']
+    >>> len(grn.io.read_tss("mm10"))
+    26546
     """
     if isinstance(source, pd.DataFrame):
         table, origin = _from_frame(pd.DataFrame(source), gene_key), "DataFrame"

@@ -58,6 +58,11 @@ def write_h5mu(
         with ``/``, cell or feature names that occur twice. Afterwards: the written file does not read back.
     WriteError
         If the system refuses to write (disk full, quota); the older file is as it was.
+
+    Examples
+    --------
+    >>> grn.io.write_h5mu("annotated.h5mu", mdata)
+    >>> again = grn.io.read_h5mu("annotated.h5mu")
     """
     import mudata
 
@@ -92,6 +97,10 @@ def write_zarr(path: str | Path, mdata: MuData, *, overwrite: bool = True) -> No
     ------
     InputError
         As :func:`write_h5mu`; also if the target is a file, or a folder that is no zarr.
+
+    Examples
+    --------
+    >>> grn.io.write_zarr("annotated.zarr", mdata)
     """
     import mudata
 
@@ -205,6 +214,12 @@ def read_h5mu(path: str | Path, *, safe: bool = True, backed: bool = False) -> M
     ------
     InputError
         The file is missing, damaged, unsafe, holds no modalities, or was written by a newer tilegrn.
+
+    Examples
+    --------
+    >>> mdata = grn.io.read_h5mu("sample.h5mu")
+    >>> mdata["rna"].n_vars, mdata["atac"].n_vars
+    (40, 150)
     """
     import mudata
 

@@ -137,6 +137,12 @@ def write_homer_peaks(
     ------
     InputError
         If peaks cannot be read, or a chromosome has a name that HOMER's scripts may not survive.
+
+    Examples
+    --------
+    >>> grn.io.write_homer_peaks(mdata, "for_homer.bed")
+    >>> pd.read_table("for_homer.bed", header=None).shape
+    (150, 6)
     """
     if format not in ("auto", "bed", "homer"):
         msg = f"format is '{format}'; choose 'auto', 'bed' or 'homer'."

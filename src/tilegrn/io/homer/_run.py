@@ -103,6 +103,11 @@ def run_homer(
     ToolError
         If HOMER is not found, cannot be started, fails, is stopped by ``timeout``, or returns an output that is empty,
         cut short, or of other peaks or motifs. The message ends with what HOMER said.
+
+    Examples
+    --------
+    >>> hits = grn.io.run_homer(mdata, "genome.fa", "motifs.motif", homer="homer")
+    >>> grn.pp.add_binding(mdata, hits)
     """
     script = _check_options(method, size, n_jobs, timeout)
     found = peak_set(peaks, atac=atac)

@@ -73,6 +73,12 @@ def read_homer(
     -----
     HOMER prints hits summed by motif name. Should a column occur twice with the same values, it is taken once; with
     other values, the columns are summed. Both warn.
+
+    Examples
+    --------
+    >>> hits = grn.io.read_homer("annotated.txt", peaks=mdata)
+    >>> hits.columns.tolist()
+    ['source_id', 'peak_id', 'tf_motifs_in_peak', 'homer_binding_score']
     """
     if peak_id not in ("auto", "name", "coordinates"):
         msg = f"peak_id is '{peak_id}'; choose 'auto', 'name' or 'coordinates'."

@@ -42,6 +42,13 @@ class LinkScore:
         The tested pairs that were judged, with the score of each method.
     n_true
         How many of them are regulated.
+
+    Examples
+    --------
+    >>> tested = grn.io.read_crispri("elements.csv")
+    >>> score = grn.tl.evaluate_network(mdata, tested, group="all", n_boot=50)
+    >>> score.table.index.tolist()
+    ['edges', 'distance', 'distance x accessibility']
     """
 
     table: pd.DataFrame

@@ -50,6 +50,13 @@ class NetworkScore:
         was counted on; NaN where the truth has no signs.
     n_candidates, n_true, n_sources, n_targets
         What was judged.
+
+    Examples
+    --------
+    >>> truth = grn.io.read_network("known.csv")
+    >>> score = grn.tl.evaluate_network(mdata, truth, baselines=["motif", "distance"], min_targets=2, n_boot=50)
+    >>> score.n_true, score.n_candidates
+    (83, 312)
     """
 
     table: pd.DataFrame
@@ -126,6 +133,13 @@ def evaluate_network(
     ------
     InputError
         If truth and data share no edge, or a column is missing.
+
+    Examples
+    --------
+    >>> truth = grn.io.read_network("known.csv")
+    >>> score = grn.tl.evaluate_network(mdata, truth, baselines=["correlation", "distance"], min_targets=2, n_boot=50)
+    >>> score.table.index.tolist()
+    ['edges', 'correlation', 'distance']
     """
     data = mdata if mdata is not None else (None if isinstance(edges, pd.DataFrame) else edges)
     if is_link_table(truth):

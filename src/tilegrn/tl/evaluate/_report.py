@@ -88,6 +88,13 @@ class Scorecard:
         The result in words.
     parameters
         Numbers of cells and genes, arguments, what the baselines chose.
+
+    Examples
+    --------
+    >>> card = grn.tl.scorecard(mdata, baselines=["mean", "ridge"], n_bootstrap=100)
+    >>> card.methods
+    ['model', 'mean', 'ridge', 'depth']
+    >>> card.to_csv("scorecard.csv")
     """
 
     table: pd.DataFrame

@@ -238,6 +238,13 @@ def scorecard(
     UserWarning
         When depth alone explains the score; when a held-out cell has a twin among the training cells; when RNA values
         are not whole numbers; when judged cells without RNA are left out.
+
+    Examples
+    --------
+    >>> card = grn.tl.scorecard(mdata, baselines=["mean", "lsi", "ridge"], n_bootstrap=100)
+    >>> card.best_baseline
+    'ridge'
+    >>> worst = card.per_gene.sort_values("pearson_model").head()
     """
     if baselines is None:
         baselines = (*USUAL, *(["lightgbm"] if find_spec("lightgbm") else []))

@@ -128,8 +128,10 @@ def edges(
 
     Examples
     --------
-    >>> grn.tl.edges(mdata, model, groupby="cell_type")  # doctest: +SKIP
-    >>> grn.get.edges(mdata, group="Astro").head()  # doctest: +SKIP
+    >>> grn.tl.edges(mdata, model, groupby="cell_type")
+    >>> best = grn.get.edges(mdata, group="type1", n=20)  # group="all" for all cells
+    >>> best.columns.tolist()[:7]
+    ['group', 'source', 'target', 'cre', 'score', 'sign', 'stability']
     """
     from tilegrn.tl.network._attribution import choose_steps, complete, frozen
 

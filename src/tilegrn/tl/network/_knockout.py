@@ -119,6 +119,13 @@ def knockout(
     Direct effects need many cells; they are linear in the TF's log1p expression and cut at 1/20 and 20-fold.
 
     A gene that is a TF is predicted with its own expression hidden; its own knock-out leaves it unchanged here.
+
+    Examples
+    --------
+    >>> change = grn.tl.knockout(mdata, model, "Tf3", groupby="cell_type")
+    >>> change.columns.tolist()[:4]
+    ['group', 'target', 'log2_fold_change', 'model_log2_fold_change']
+    >>> double = grn.tl.knockout(mdata, model, {"Tf3": 0.0, "Tf5": 8.0})  # one off, one up
     """
     levels = _levels(tf, to, model)
     source = read_source(mdata, rna=rna, atac=atac, layer=layer, for_training=False)

@@ -77,6 +77,12 @@ def regulons(
         If no TF has enough targets.
     ToolError
         If decoupler is not installed.
+
+    Examples
+    --------
+    >>> grn.tl.regulons(mdata, group="all", min_targets=3)
+    >>> mdata["rna"].obsm["tf_activity"].shape  # cells x TFs
+    (150, 8)
     """
     import matplotlib as mpl
 

@@ -78,6 +78,13 @@ def fit_pairs(
     ------
     InputError
         If a column is missing, ``regulated`` is not 0/1, or fewer than two chromosomes hold pairs of both kinds.
+
+    Examples
+    --------
+    >>> tested = grn.io.read_crispri("elements.csv")
+    >>> weights = grn.tl.fit_pairs(mdata, tested, n_boot=20)
+    >>> weights.save("weights.json")
+    >>> scores = grn.tl.score_pairs(mdata, tested, weights=grn.tl.PairWeights.load("weights.json"))
     """
     table = check_pairs(pairs, (regulated,))
     truth = _truth(table[regulated], regulated)

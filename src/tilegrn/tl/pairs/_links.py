@@ -96,6 +96,12 @@ def links(
         Before :func:`tilegrn.pp.tss_distance`.
     InputError
         If a group is unknown, an argument is out of range, or no peak is within reach of a gene.
+
+    Examples
+    --------
+    >>> links = grn.tl.links(mdata, groupby="cell_type", top=5)
+    >>> links.columns.tolist()[:5]
+    ['group', 'peak', 'target', 'score', 'rank']
     """
     if model is not None:
         warn_model_unread(stacklevel=3)

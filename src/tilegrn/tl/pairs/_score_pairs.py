@@ -123,6 +123,13 @@ def score_pairs(
     -----
     Element-gene models of this kind: Fulco et al., Nat Genet 2019 (ABC); Gschwind et al., 2023 (ENCODE-rE2G); Sheth et
     al., 2024 (scE2G). Features and weights here are tilegrn's own.
+
+    Examples
+    --------
+    >>> pairs = pd.DataFrame({"chrom": ["chr1"], "start": [40_000], "end": [40_500], "gene": ["Gene12"]})
+    >>> scores = grn.tl.score_pairs(mdata, pairs, groupby="cell_type", group="type1")
+    >>> bool(scores.between(0, 1).all())
+    True
     """
     if model is not None:
         warn_model_unread(stacklevel=3)

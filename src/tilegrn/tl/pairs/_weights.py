@@ -47,6 +47,14 @@ class PairWeights:
     validation
         Cross-validation by chromosome: ``score, auprc, auprc_low, auprc_high, gain, gain_low, gain_high`` (gain over
         distance; 95 % bootstrap intervals over pairs). May be empty.
+
+    Examples
+    --------
+    >>> weights = grn.tl.PairWeights.shipped()
+    >>> len(weights.sets)  # one for each choice of features that may be there
+    8
+    >>> weights.table.columns.tolist()
+    ['set', 'feature', 'mean', 'sd', 'weight']
     """
 
     table: pd.DataFrame

@@ -45,6 +45,14 @@ class Compatibility:
         (root mean square over components).
     expression_correlation
         Spearman correlation of mean expression over the shared genes.
+
+    Examples
+    --------
+    >>> found = grn.tl.compatibility(model, mdata)
+    >>> found.verdict
+    'good'
+    >>> round(found.windows_known, 2)
+    1.0
     """
 
     verdict: str
@@ -104,6 +112,14 @@ def compatibility(
     Returns
     -------
     :class:`Compatibility`.
+
+    Examples
+    --------
+    >>> second = grn.io.read_h5mu("second.h5mu")
+    >>> grn.pp.bin_peaks(second, "genome.chrom.sizes")
+    >>> grn.pp.tss_distance(second, "tss.bed")
+    >>> grn.tl.compatibility(model, second).verdict
+    'good'
     """
     source = read_source(mdata, rna=rna, atac=atac, layer=layer, for_training=False)
     v, prep = model.vocabulary, model.preparation

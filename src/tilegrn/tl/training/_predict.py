@@ -137,6 +137,12 @@ def predict(
     ------
     InputError
         If the windows, or how distances to TSSs were measured, are not those of the model.
+
+    Examples
+    --------
+    >>> grn.tl.predict(mdata, model)
+    >>> mdata["rna"].layers["predicted"].shape == mdata["rna"].shape
+    True
     """
     out = check.start(mdata, rna, atac, copy=copy)
     source = read_source(out, rna=rna, atac=atac, layer=layer, for_training=False)

@@ -88,6 +88,13 @@ def predict_file(
     ------
     InputError
         If the path is none of these kinds or exists, a gene or cell is unknown, or as :func:`predict`.
+
+    Examples
+    --------
+    >>> atlas = grn.io.read_h5mu("sample.h5mu", backed=True)  # counts stay in the file
+    >>> grn.pp.bin_peaks(atlas, "genome.chrom.sizes")
+    >>> grn.pp.tss_distance(atlas, "tss.bed")
+    >>> grn.tl.predict_file(atlas, model, "predictions.h5ad", dtype="float16")
     """
     target = Path(path)
     if target.suffix not in _KINDS:

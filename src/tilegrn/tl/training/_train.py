@@ -134,6 +134,11 @@ def train(
     FloatingPointError
         If the loss or the gradient is not finite; the message names epoch, step and cells. Nothing is written then, and
         states kept before stay.
+
+    Examples
+    --------
+    >>> model = grn.tl.train(mdata, seed=0, progress=False)
+    >>> model.save("model")
     """
     from tilegrn.model.config import default_config
     from tilegrn.model.fit.fit import FitOptions
