@@ -117,7 +117,7 @@ def report(
 
 
 def _page(title: str, parts: Mapping[str, tuple[str, Callable[[], list[Html]]]]) -> str:
-    from tilegrn import __version__
+    from importlib.metadata import version
 
     sections = {}
     for ident, (name, make) in parts.items():
@@ -126,7 +126,7 @@ def _page(title: str, parts: Mapping[str, tuple[str, Callable[[], list[Html]]]])
         except TileGRNError as err:  # a step that was not run, or has nothing to show: its message names the call
             content = [tag("p", f"Not shown. {err}")]
         sections[ident] = (name, section(ident, name, *content))
-    return _html.page(title, sections, tag("p", f"Written by tilegrn {__version__}."))
+    return _html.page(title, sections, tag("p", f"Written by tilegrn {version('tilegrn')}."))
 
 
 def _data(mdata: MuData, run: Mapping[str, Any], rna: str, atac: str) -> list[Html]:
