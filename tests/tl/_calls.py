@@ -124,6 +124,7 @@ CALLS = [
     Call("tl.potentials", lambda m, g, **k: grn.tl.potentials(m, groupby="cell_type", **k), layer=True),
     Call("get.windows", lambda m, g, **k: grn.get.windows(m, atac=k.get("atac", "atac"))),
     Call("get.peak_tg", lambda m, g, **k: grn.get.peak_tg(m, **k)),
+    Call("get.ranges", lambda m, g, **k: grn.get.ranges(m, atac=k.get("atac", "atac"))),
     Call("get.window_tg", lambda m, g, **k: grn.get.window_tg(m, rna=k.get("rna", "rna"))),
     Call("get.binding", lambda m, g, **k: grn.get.binding(m, atac=k.get("atac", "atac"))),
     Call("get.tensor", lambda m, g, **k: grn.get.tensor(m, list(m.obs_names[:3]), genes=["Gene12"], **k), layer=True),
@@ -194,6 +195,11 @@ CALLS = [
         lambda m, g, **k: grn.pl.motif_hits(
             m, gene="Gene12", fasta=g.folder / "genome.fa", motifs=g.folder / "motifs.motif", **k
         ),
+    ),
+    Call(
+        "pl.report",
+        lambda m, g, **k: grn.pl.report(m, g.model, g.folder / "made.html", **k),
+        layer=True,
     ),
     Call("io.provenance", lambda m, g, **k: grn.io.provenance(m)),
     Call("io.write_h5mu", lambda m, g, **k: grn.io.write_h5mu(g.folder / "made.h5mu", m)),

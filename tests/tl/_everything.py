@@ -31,6 +31,7 @@ EXEMPT = {
     "pp.homer_binding": "scans a genome peak by peak and stores the result as add_binding does; tests/pp compare it",
     "pl.motif_hits": "draws the sequence under one region; cells and counts have no part in it",
     "pl.scorecard": "draws the table that tl.scorecard stored",
+    "pl.report": "shows what the other calls answer",
     "pl.stability": "draws the histogram of a column of the edges",
     "pl.training": "draws the losses that tl.train stored",
     "io.provenance": "prints the records that the steps have left",

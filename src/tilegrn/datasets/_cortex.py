@@ -46,6 +46,12 @@ def mouse_cortex() -> MuData:
     ------
     InputError
         If the file of the installed package is missing or damaged.
+
+    Examples
+    --------
+    >>> mdata = grn.datasets.mouse_cortex()
+    >>> mdata.n_obs
+    2400
     """
     with resources.as_file(resources.files("tilegrn").joinpath("data", FILE)) as path:
         if not path.is_file() or sha256(path) != SHA256:

@@ -55,6 +55,11 @@ def available() -> pd.DataFrame:
     -------
     Table with a row per data set and the columns ``content, bytes, reader`` (the call that reads the file),
     ``licence, citation, url, hash, hash_source`` (who published the hash) and ``path`` (where the file is, or will be).
+
+    Examples
+    --------
+    >>> list(grn.datasets.available().columns)[:4]
+    ['content', 'bytes', 'reader', 'licence']
     """
     import pandas as pd
 
@@ -110,8 +115,13 @@ def fetch(
 
     Examples
     --------
-    >>> path = grn.datasets.fetch("pbmc_3k")  # doctest: +SKIP
-    >>> mdata = grn.io.read_10x(path, duplicates="drop")  # doctest: +SKIP
+    What is in the folder with the right hash is not fetched again:
+
+    >>> import hashlib, pathlib
+    >>> known = hashlib.sha256(pathlib.Path("sample.h5mu").read_bytes()).hexdigest()
+    >>> where = "https://data.example.org/sample.h5mu"
+    >>> path = grn.datasets.fetch("sample.h5mu", url=where, known_hash=known, folder=".")
+    >>> mdata = grn.io.read_h5mu(path)
     """
     entry = _wanted(name, url, known_hash)
     target = _folder(folder) / entry.file

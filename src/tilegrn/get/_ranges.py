@@ -50,6 +50,12 @@ def ranges(mdata: MuData, what: Literal["windows", "peaks"] | pd.DataFrame = "wi
         If windows are asked for before :func:`tilegrn.pp.bin_peaks`.
     InputError
         If the table names no intervals.
+
+    Examples
+    --------
+    >>> windows = grn.get.ranges(mdata)
+    >>> list(windows.columns[:3])
+    ['Chromosome', 'Start', 'End']
     """
     if isinstance(what, pd.DataFrame):
         table = what

@@ -34,6 +34,12 @@ def join(rna: AnnData, atac: AnnData) -> MuData:
     ------
     InputError
         If barcodes repeat, or none is in both: with examples, and the change that would match them.
+
+    Examples
+    --------
+    >>> mdata = grn.io.join(ad.read_h5ad("rna.h5ad"), ad.read_h5ad("atac.h5ad"))
+    >>> list(mdata.mod)
+    ['rna', 'atac']
     """
     import mudata
     from anndata import AnnData

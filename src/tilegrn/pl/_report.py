@@ -92,6 +92,11 @@ def report(
     ------
     InputError
         If a modality is missing, or the file cannot be written.
+
+    Examples
+    --------
+    >>> grn.pl.report(mdata, model, "report.html").name
+    'report.html'
     """
     check.modality(mdata, atac)
     names = {"rna": rna, "atac": atac}

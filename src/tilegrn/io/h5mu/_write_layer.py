@@ -68,6 +68,13 @@ def write_layer(
         already, the disk has too little room, or the file is open elsewhere. The file is as it was.
     WriteError
         If the system refuses to write. The file is as it was.
+
+    Examples
+    --------
+    >>> grn.pp.scale(mdata)
+    >>> grn.io.write_h5mu("annotated.h5mu", mdata)
+    >>> mdata["rna"].layers["shown"] = mdata["rna"].layers["scaled"]
+    >>> grn.io.write_layer("annotated.h5mu", mdata, "shown")
     """
     target = real_target(existing_file(path, "The h5mu file"))
     adata = check.modality(mdata, modality)
