@@ -126,7 +126,7 @@ ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, 
 plt.show()
 
 # %% [markdown]
-# Order and sign are to be read, not the size: changes are underestimated.
+# Order and sign are to be read, not the size: changes are mostly underestimated, and some genes move that are no targets.
 #
 # ## Keep it
 #
