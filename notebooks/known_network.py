@@ -29,7 +29,7 @@ mdata
 # %% [markdown]
 # ## The walk
 #
-# As in [the quickstart](quickstart.ipynb), with binding: here the sequence is at hand, and the motifs are scanned over the peaks by HOMER's rule.
+# As in [the quickstart](../docs/notebooks/quickstart.ipynb), with binding: here the sequence is at hand, and the motifs are scanned over the peaks by HOMER's rule.
 
 # %%
 grn.pp.intersect_cells(mdata)
@@ -126,7 +126,7 @@ ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, 
 plt.show()
 
 # %% [markdown]
-# Order and sign are to be read, not the size: changes are underestimated.
+# Order and sign are to be read, not the size: changes are mostly underestimated, and some genes move that are no targets.
 #
 # ## Keep it
 #
