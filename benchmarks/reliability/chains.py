@@ -88,6 +88,24 @@ def _same(folder: Path, wanted: Path, kind: str) -> bool:
     return True
 
 
+def run(mdata: MuData, case: str, n: int, n_kills: int, rng: np.random.Generator) -> Counter:
+    """Try so many chains of a case, and count."""
+    with tempfile.TemporaryDirectory() as at:
+        wanted = Path(at) / "undisturbed"
+        wanted.mkdir()
+        begun = time.perf_counter()
+        os.waitpid(_started(mdata, case, None, wanted), 0)
+        seconds = time.perf_counter() - begun
+        found: Counter = Counter()
+        for i in range(n):
+            folder = Path(at) / f"chain{i}"
+            folder.mkdir()
+            found += chain(mdata, case, n_kills, seconds, folder, rng)
+            found.update({kind: int(_same(folder, wanted, kind)) for kind in KINDS})
+    print(f"{case}: {seconds:.1f} s undisturbed, {dict(found)}", file=sys.stderr)
+    return found
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -99,21 +117,9 @@ def main() -> None:
     mdata = ready()
     rows = []
     for case, n in zip(CASES, [len(a) for a in np.array_split(np.arange(options.chains), len(CASES))], strict=True):
-        with tempfile.TemporaryDirectory() as at:
-            wanted = Path(at) / "undisturbed"
-            wanted.mkdir()
-            begun = time.perf_counter()
-            os.waitpid(_started(mdata, case, None, wanted), 0)
-            seconds = time.perf_counter() - begun
-            found: Counter = Counter()
-            for i in range(n):
-                folder = Path(at) / f"chain{i}"
-                folder.mkdir()
-                found += chain(mdata, case, options.kills, seconds, folder, rng)
-                found.update({kind: int(_same(folder, wanted, kind)) for kind in KINDS})
+        found = run(mdata, case, n, options.kills, rng)
         told = [found[k] for k in ("kills", "before the first", "half-written", *KINDS, "failed")]
         rows.append([case, n, *told])
-        print(f"{case}: {seconds:.1f} s undisturbed, {dict(found)}", file=sys.stderr)
     head = ("training", "chains", "kills", "before any checkpoint", "left a half-written one")
     print(table((*head, *(f"same {kind}" for kind in KINDS), "anything else"), rows))
 

@@ -6,13 +6,14 @@ import shutil
 import signal
 import sys
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 if sys.platform != "linux":
     pytest.skip("forks, limits and times of access as on Linux", allow_module_level=True)
 
-from benchmarks.reliability import canaries, damage, faults, hostile, kills
+from benchmarks.reliability import canaries, chains, damage, faults, hostile, kills
 from benchmarks.reliability._made import ARCHIVE
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # children are forked from a process that has threads
@@ -92,6 +93,15 @@ def test_damage_of_checkpoints_is_caught_and_the_one_before_is_read(tmp_path):
     found = damage.damage(kept.steps()[-1], damage.of_checkpoint(kept), flips=40, cuts=20)
     assert {k for counts in found.values() for k in counts} <= {"flip caught", "cut caught"}
     assert sum(counts.total() for counts in found.values()) == 60
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_as_if_nothing_had_been():
+    case = "teacher, saved at every step"
+    found = chains.run(chains.ready(), case, n=1, n_kills=3, rng=np.random.default_rng(1))
+    assert {kind: found[kind] for kind in chains.KINDS} == dict.fromkeys(chains.KINDS, 1)
+    assert found["kills"] > 0
+    assert not found["failed"]
 
 
 def test_crafted_files_are_refused_by_name():
