@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -26,6 +27,16 @@ def finished(walked):
     pytest.importorskip("lightning")
     mdata = _sandbox.copied(walked.mdata)
     return SimpleNamespace(folder=walked.folder, mdata=mdata, model=_sandbox.finished(walked.folder, mdata))
+
+
+@pytest.fixture(autouse=True)
+def same_threads():
+    """Give torch its number of threads back: decoupler's compiled loops (``tl.regulons``) change it for the process."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else None
+    yield
+    if before is not None:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture
