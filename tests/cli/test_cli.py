@@ -405,6 +405,12 @@ def test_demo_and_run_leave_the_whole_result(tmp_path, capsys):
     again = read_h5mu(other / "annotated.h5mu")
     # Sums of threads and vector lanes differ in the last bits, and two epochs of training spread them.
     np.testing.assert_allclose(again["rna"].layers["predicted"], mdata["rna"].layers["predicted"], atol=1e-3)
+    assert cli.main(["run", "--config", str(other / "options.yaml"), "--out", str(tmp_path / "replay"), "--quiet"]) == 0
+    replayed = read_h5mu(tmp_path / "replay" / "annotated.h5mu")["rna"].layers["predicted"]
+    np.testing.assert_array_equal(replayed, again["rna"].layers["predicted"])
+    options = (other / "options.yaml").read_text("utf-8")
+    assert (tmp_path / "replay" / "options.yaml").read_text("utf-8") == options
+    assert f"h5mu: {data / 'multiome.h5mu'}\n" in options
     for path in (out, out / "model", out / "annotated.h5mu"):
         assert cli.main(["info", str(path)]) == cli.OK
     assert "result of a run" in capsys.readouterr().out

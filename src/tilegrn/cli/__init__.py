@@ -14,10 +14,11 @@ import traceback
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tilegrn.cli._config import with_config
+from tilegrn.cli._config import as_yaml, with_config
 from tilegrn.cli._parser import parser
 from tilegrn.errors import TileGRNError, WriteError
 
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(err), MISUSED, debug="--debug" in words)
     options = commands.parse_args(words)
     options.argv = words
+    options.again = partial(as_yaml, commands, options)
     try:
         with _messages(debug=options.debug, level=_level(options)), _stops() as stops:
             options.command(options)

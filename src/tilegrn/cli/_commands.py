@@ -28,7 +28,7 @@ def demo(options: argparse.Namespace) -> None:
     target = Path(options.out)
     check_target(target, force=options.force)
     set_up(options.threads)
-    steps = Steps(options.argv)
+    steps = Steps(options.argv, options.again())
     with new_folder(target) as folder, redirect_stdout(sys.stderr):  # progress bars belong to stderr, too
         data = folder / "data"
         with steps.step("Simulating cells with a known network"):
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(msg)
     check_target(target, force=options.force, inputs=tuple(asked.files.values()))
     set_up(options.threads)
-    steps = Steps(options.argv)
+    steps = Steps(options.argv, options.again())
     with new_folder(target) as folder, redirect_stdout(sys.stderr):  # progress bars belong to stderr, too
         summary = walk(asked, folder, steps)
         finish(asked, folder, steps, summary)

@@ -11,7 +11,10 @@ from tilegrn.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["add_config", "with_config"]
+__all__ = ["add_config", "as_yaml", "with_config"]
+
+_NOT_THE_RESULT = frozenset({"out", "folder", "checkpoint", "force", "quiet", "verbose", "debug"})
+"""Options that do not decide on what comes out."""
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +52,24 @@ def with_config(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         action.required = False
         if not action.option_strings:
             action.nargs = "?"
+
+
+def as_yaml(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
+    """Write the options of a command, defaults included, as a file that ``--config`` takes; paths in full."""
+    import yaml
+
+    name = options.argv[0]
+    command = next(commands.choices[name] for commands in _commands(parser))
+    found = {}
+    for action in command._actions:
+        value = getattr(options, action.dest, None)
+        if not _names(action) or action.dest in _NOT_THE_RESULT or value is None or value == []:
+            continue
+        if isinstance(value, Path) or (isinstance(value, str) and Path(value).is_file()):
+            value = str(Path(value).absolute())
+        found[max(_names(action), key=len)] = value
+    head = f"# tilegrn {name} --config options.yaml does the same again\n"
+    return head + str(yaml.safe_dump(found, sort_keys=False))
 
 
 def _named(argv: Sequence[str]) -> Path | None:

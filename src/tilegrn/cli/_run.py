@@ -42,6 +42,7 @@ _CONTENTS = {
     "training.png": "the loss while training",
     "predicted_vs_observed.png": "some of the best predicted genes, in held-out cells",
     "data": "the simulated data, its genome, motifs, TSSs and true network (truth.tsv, truth_edges.tsv)",
+    "options.yaml": "the options, for --config: does the same again",
     "run.json": "parameters, seed, versions, hashes of the inputs, time and memory",
 }
 _BYTES_PREDICTED = 4  # float32
@@ -139,6 +140,7 @@ class Steps:
     """
 
     command: list[str] = field(default_factory=list)
+    options: str = ""
     warned: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
@@ -296,7 +298,7 @@ def _walk(run: Run, folder: Path, steps: Steps) -> str:
         grn.io.write_h5mu(folder / "annotated.h5mu", mdata)
 
     with steps.step("Writing the report"):
-        names_there = [n for n in _CONTENTS if (folder / n).exists() or n == RECORD]
+        names_there = [n for n in _CONTENTS if (folder / n).exists() or n in {RECORD, "options.yaml"}]
         facts = {
             "Command": shlex.join(["tilegrn", *steps.command]),
             "Started": _utc(steps.started),
@@ -384,6 +386,7 @@ def finish(run: Run, folder: Path, steps: Steps, summary: str) -> None:
             "peak_memory_mb": peak_memory_mb(),
         },
     )
+    (folder / "options.yaml").write_text(steps.options, encoding="utf-8")
     width = max(map(len, _CONTENTS)) + 2
     contents = "\n".join(f"{name:<{width}}{what}" for name, what in _CONTENTS.items() if (folder / name).exists())
     text = _README.format(version=__version__, summary=summary, contents=contents)

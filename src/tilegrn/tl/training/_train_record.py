@@ -31,7 +31,9 @@ def train_record(
     data_hash: str,
     interrupted: bool,
 ) -> dict[str, Any]:
-    """Return parameters, sizes, hashes, versions and losses of a training."""
+    """Return parameters, sizes, hashes, versions, threads and losses of a training."""
+    import torch
+
     return {
         "config": cfg.to_dict(),
         "seed": int(seed),
@@ -46,6 +48,7 @@ def train_record(
         "grid": vocabulary.grid.fingerprint,
         "input_sha256": data_hash,
         "seconds": round(seconds, 1),
+        "threads": torch.get_num_threads(),
         "versions": {p: version(p) for p in ("tilegrn", "torch", "lightning", "numpy", "scipy")},
         "history": histories,
     } | ({"interrupted": True} if interrupted else {})
