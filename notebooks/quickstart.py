@@ -90,7 +90,7 @@ plt.show()
 grn.tl.predict(mdata, model)
 scores = grn.tl.scorecard(mdata)
 print(scores.sentence)
-scores.table.loc[
+scores.table.set_index("method")[
     ["pearson", "pearson_above_0.1", "deviance_explained", "difference", "difference_low", "difference_high"]
 ].round(3)
 
