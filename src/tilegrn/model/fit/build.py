@@ -193,4 +193,4 @@ def learn_unseen(network: Network, data: CellData, distance: sparse.csr_matrix, 
         found, penalty = fit_ridge(pooled, made, weight, folds)
         network.window_states.copy_(torch.from_numpy(states))
         network.unseen_map.copy_(torch.from_numpy(found))
-    logger.info("Genes without training are predicted by a ridge with penalty %g.", penalty)
+    logger.debug("Genes without training are predicted by a ridge with penalty %g.", penalty)
