@@ -127,7 +127,7 @@ def start_cis(
         mean, each = gains(*ratio_sums(head, maker, rates))
         head.gain_known.bias.copy_(torch.from_numpy(mean))
         head.gain_free.copy_(torch.from_numpy(each - mean))
-    logger.info(
+    logger.debug(
         "Windows weigh (1 + d / %.0f bp)^-%g; gains of promoters and of what lies beyond: %.3f, %.3f on average",
         *law[:2],
         *mean,
