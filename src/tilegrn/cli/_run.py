@@ -302,7 +302,7 @@ def _walk(run: Run, folder: Path, steps: Steps) -> str:
         facts = {
             "Command": shlex.join(["tilegrn", *steps.command]),
             "Started": _utc(steps.started),
-            "Time before this page": f"{sum(steps.seconds.values()):,.0f} s",
+            "Time so far": f"{sum(steps.seconds.values()):,.0f} s",
         }
         grn.pl.report(
             mdata,

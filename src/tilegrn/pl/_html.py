@@ -37,10 +37,10 @@ figcaption,caption{font-size:.875rem;text-align:left;padding:.25rem 0}
 table{border-collapse:collapse;font-size:.875rem;overflow-wrap:normal}
 th,td{padding:.3rem .75rem .3rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 th,td{white-space:nowrap}.words th,.words td:not(.n){white-space:normal;overflow-wrap:anywhere}
-caption{max-width:calc(100vw - 2rem)}.words td{min-width:4rem}
+caption{max-width:calc(100vw - 2rem)}.words td{min-width:4rem}.words th{min-width:7rem}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 tbody th{font-weight:600}
-dl{display:grid;grid-template-columns:minmax(6rem,max-content) 1fr;gap:.25rem 1rem;margin:1rem 0}
+dl{display:grid;grid-template-columns:fit-content(8rem) 1fr;gap:.25rem 1rem;margin:1rem 0}
 dt{color:var(--soft)}dd{margin:0}
 pre,code{font-family:ui-monospace,monospace;font-size:.8125rem}
 pre{background:var(--tint);padding:.75rem;overflow-x:auto;max-height:32rem;margin:.5rem 0}

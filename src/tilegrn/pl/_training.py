@@ -89,6 +89,8 @@ def training(mdata: MuData | Any, *, ax: Axes | None = None) -> Axes:
                 ax.plot(
                     epochs[best], values[best], "o", color=_style.ACCENT, markersize=5, label=None if i else "lowest"
                 )
+    if max(len(h.get("train_loss", ())) for h in histories) == 1:
+        ax.set_xlim(0.5, 1.5)  # or the axis would count parts of an epoch
     ax.set_xlabel("epoch")
     ax.set_ylabel("loss, mean over cells and genes")
     ax.legend(frameon=False, fontsize=_style.SMALL)

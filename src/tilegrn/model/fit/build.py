@@ -127,7 +127,7 @@ def start_cis(
         mean, each = gains(*ratio_sums(head, maker, rates))
         head.gain_known.bias.copy_(torch.from_numpy(mean))
         head.gain_free.copy_(torch.from_numpy(each - mean))
-    logger.info(
+    logger.debug(
         "Windows weigh (1 + d / %.0f bp)^-%g; gains of promoters and of what lies beyond: %.3f, %.3f on average",
         *law[:2],
         *mean,
@@ -193,4 +193,4 @@ def learn_unseen(network: Network, data: CellData, distance: sparse.csr_matrix, 
         found, penalty = fit_ridge(pooled, made, weight, folds)
         network.window_states.copy_(torch.from_numpy(states))
         network.unseen_map.copy_(torch.from_numpy(found))
-    logger.info("Genes without training are predicted by a ridge with penalty %g.", penalty)
+    logger.debug("Genes without training are predicted by a ridge with penalty %g.", penalty)

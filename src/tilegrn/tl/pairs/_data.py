@@ -192,7 +192,7 @@ def _sites(mdata: MuData, rna: str, grid: Grid, tss: Any | None) -> tuple[list[s
     genes = [str(g) for g in mdata.mod[rna].var_names]
     source = tss if tss is not None else (grid.assembly if grid.assembly in TSS_TABLES else None)
     if source is None:
-        logger.info("No TSS table of '%s' is shipped: genes in between are those of the data.", grid.assembly)
+        logger.debug("No TSS table of '%s' is shipped: genes in between are those of the data.", grid.assembly)
         return genes, Sites(gene[keep], chrom[keep], pos[keep])
     table = read_tss(source)
     there = match_symbols(list(table["gene"].unique()), genes)
