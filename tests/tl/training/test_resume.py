@@ -326,14 +326,49 @@ train(ready(), checkpoint=sys.argv[1], checkpoint_every=2, callbacks=[end], **QU
 """
 
 
-@pytest.mark.slow
-def test_sigkill_too(whole, tmp_path):
+def run(*words, code=KILLED):
     root = Path(__file__).parents[3]
     path = os.pathsep.join([str(root / "src"), str(root), os.environ.get("PYTHONPATH", "")])
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("COV_")} | {"PYTHONPATH": path}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}
+    environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    script = Path(words[0]).with_suffix(".py")  # which Lightning starts once more for a second process
+    script.write_text(code)
+    return subprocess.run(
+        [sys.executable, str(script), *words], cwd=root, env=environment, capture_output=True, timeout=300
+    )
+
+
+@pytest.mark.slow
+def test_sigkill_too(whole, tmp_path):
     for step in ("7", "13"):
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, str(tmp_path), step], cwd=root, env=environment, capture_output=True
-        )
+        done = run(str(tmp_path / "x"), step)
         assert done.returncode == -signal.SIGKILL, done.stderr
-    alike(train(ready(), checkpoint=tmp_path, **QUICK), whole[0])
+    alike(train(ready(), checkpoint=tmp_path / "x", **QUICK), whole[0])
+
+
+TWO = """
+import os, signal, sys, warnings
+from tests.tl._ready import ready
+from tests.tl.training.test_resume import QUICK, At
+from tilegrn.tl.training._train import train
+
+warnings.simplefilter("ignore")
+checkpoint, step, out = sys.argv[1:]
+end = At(int(step), lambda: os.kill(os.getpid(), signal.SIGKILL))
+kept = {"checkpoint": checkpoint, "checkpoint_every": 3} if checkpoint != out else {}
+model = train(ready(), devices=2, strategy="ddp", callbacks=[end], **kept, **QUICK)
+model.save(out)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_as_one(tmp_path):
+    """Both are killed in one step; the first alone writes, and both take up what it wrote."""
+    wanted, kept, out = (str(tmp_path / name) for name in ("wanted", "kept", "out"))
+    done = run(wanted, "-1", wanted, code=TWO)
+    assert done.returncode == 0, done.stderr
+    assert run(kept, "8", out, code=TWO).returncode != 0
+    assert [p.name for p in sorted((tmp_path / "kept" / "network1").iterdir())] == ["step-00000003", "step-00000005"]
+    done = run(kept, "-1", out, code=TWO)
+    assert done.returncode == 0, done.stderr
+    alike(grn.io.load_model(out), grn.io.load_model(wanted))
