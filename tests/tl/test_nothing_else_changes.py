@@ -49,3 +49,11 @@ def test_what_stays_in_a_file_is_not_copied(given, tmp_path):
     shape = SHAPES["backed csr"](given[0], tmp_path)
     with pytest.raises(InputError, match=r"stay in .*cells\.h5mu"):
         grn.pp.intersect_cells(shape.mdata, copy=True)
+
+
+def test_cells_are_not_taken_out_of_a_file(given, tmp_path):
+    other = SHAPES["cells in another order"](given[0], tmp_path).mdata
+    other.uns.clear()
+    grn.io.write_h5mu(tmp_path / "x.h5mu", other)
+    with pytest.raises(InputError, match=r"stay in .*x\.h5mu"):
+        grn.pp.intersect_cells(grn.io.read_h5mu(tmp_path / "x.h5mu", backed=True))

@@ -80,7 +80,8 @@ def intersect_cells(mdata: MuData, *, rna: str = "rna", atac: str = "atac", copy
     Raises
     ------
     InputError
-        On repeated barcodes, disjoint barcodes (with examples and a suggestion), or a missing modality.
+        On repeated barcodes, disjoint barcodes (with examples and a suggestion), a missing modality, or if cells would
+        have to be taken out of counts that stay in a file.
 
     Examples
     --------
@@ -102,6 +103,13 @@ def intersect_cells(mdata: MuData, *, rna: str = "rna", atac: str = "atac", copy
     if all(a.obs_names.equals(shared) for a in mdata.mod.values()) and mdata.obs_names.equals(shared):
         logger.info("All %d cells are in every modality, in one order.", len(shared))
         return mdata if copy else None
+    if mdata.isbacked:
+        msg = (
+            "The cells of the modalities differ or stand in another order, and the counts stay in "
+            f"'{mdata.file.filename}', which is only read. Once, with enough memory: mdata = grn.io.read_h5mu(path), "
+            "grn.pp.intersect_cells(mdata), grn.io.write_h5mu(another_path, mdata); then open that with backed=True."
+        )
+        raise InputError(msg)
     for name in list(mdata.mod):
         if not mdata.mod[name].obs_names.equals(shared):
             mdata.mod[name] = mdata.mod[name][shared].copy()

@@ -296,3 +296,11 @@ def test_from_a_mudata_to_homer_and_back_into_it(tmp_path):
     assert counts[1] == ["Ta", "Tb"]
     np.testing.assert_array_equal(counts[0].toarray(), [[i % 3, i % 2] for i in range(len(PEAKS))])
     np.testing.assert_allclose(score[0].toarray().sum(axis=0), 1, rtol=1e-6)
+
+
+def test_counts_whose_header_names_no_nmotifs_are_no_sites(tmp_path):
+    """They were read as lists of sites without one: an empty table."""
+    path = tmp_path / "annotated.txt"
+    path.write_text(table_text([["1", "2"], ["0", "2"]], ["A", "B"], " (cmd=annotatePeaks.pl p g -m k)"))
+    with pytest.raises(InputError, match="names no -nmotifs"):
+        read_homer(path)

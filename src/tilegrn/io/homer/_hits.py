@@ -150,7 +150,7 @@ def _annotated(stream: TextStream, header: list[str], sample: list[str]) -> Home
             seen_gc.append(~pc.is_in(batch.column(gc), pa.array(["NA", ""])).to_numpy(zero_copy_only=False))
         for k, i in enumerate(motif_columns):
             cells = batch.column(f"c{i}")
-            numbers = cells if counted else pc.count_substring(cells, "(")
+            numbers = cells if counted else _listed(cells, stream.path)
             found = numbers.to_numpy(zero_copy_only=False)
             hit = np.flatnonzero(found)
             rows[k].append((hit + offset).astype(np.int32))
@@ -183,6 +183,23 @@ def _annotated(stream: TextStream, header: list[str], sample: list[str]) -> Home
     masked = re.search(r"\s-mask\b", command) is not None
     sequenced = np.concatenate(seen_gc) if seen_gc and not masked else None
     return HomerHits(counts, _unique(peaks, stream.path), motifs, where, resized, sequenced)
+
+
+def _listed(cells: Any, path: Path) -> Any:
+    """Count the sites that cells list as ``distance(sequence,strand,conservation)``."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    numbers = pc.count_substring(cells, "(")
+    odd = pc.and_(pc.equal(numbers, 0), pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(cells)), 0))
+    if pc.any(odd).as_py():
+        one = cells.filter(pa.chunked_array([odd]) if isinstance(cells, pa.ChunkedArray) else odd)[0].as_py()
+        msg = (
+            f"'{path}' holds '{one}' where a list of sites is expected: its header names no -nmotifs. Run "
+            "annotatePeaks.pl with -nmotifs, or leave its first line as HOMER printed it."
+        )
+        raise InputError(msg)
+    return numbers
 
 
 def _is_counted(command: str, motif_columns: list[int], sample: list[str]) -> bool:

@@ -290,7 +290,7 @@ def scorecard(
     if not (~is_tf[genes]).any():
         msg = f"No predicted non-TF gene is expressed in at least {_MIN_POSITIVE} of the {len(judged)} judged cells."
         raise InputError(msg)
-    _warn_leaks(counts, access, np.concatenate([train, val]), judged, names, split)
+    _warn_leaks(counts, access, np.setdiff1d(np.concatenate([train, val]), judged), judged, names, split)
 
     fit_record = store.get_record(mdata, K.REC_TRAIN) if store.has_record(mdata, K.REC_TRAIN) else {}
     predict_record = store.get_record(mdata, K.REC_PREDICT) if store.has_record(mdata, K.REC_PREDICT) else {}

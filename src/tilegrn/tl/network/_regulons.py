@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,6 +16,8 @@ from tilegrn._stats.metrics import normalised_log1p, size_factors
 from tilegrn.errors import InputError, ToolError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
     from mudata import MuData
 
@@ -130,10 +134,23 @@ def regulons(
         obs=pd.DataFrame(index=adata.obs_names[seen].to_numpy(dtype=object)),
         var=pd.DataFrame(index=adata.var_names.to_numpy(dtype=object)),
     )
-    decoupler.mt.ulm(cells, net, tmin=min_targets, empty=False, bsize=max(1, _BLOCK // adata.n_vars))
+    with _same_threads():
+        decoupler.mt.ulm(cells, net, tmin=min_targets, empty=False, bsize=max(1, _BLOCK // adata.n_vars))
     tfs = cells.obsm["score_ulm"].columns.to_numpy(dtype=object)
     activity = np.zeros((adata.n_obs, len(tfs)), dtype=np.float32)
     activity[seen] = cells.obsm["score_ulm"].to_numpy()
     store.set_elem(adata, "obsm", key_added, activity)
     store.put_record(out, "regulons", {"tfs": tfs, "net": net, "key": key_added})
     return out if copy else None
+
+
+@contextmanager
+def _same_threads() -> Iterator[None]:
+    """Give torch its number of threads back, which numba's parallel loops change for the whole process."""
+    torch = sys.modules.get("torch")
+    before = None if torch is None else torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch is not None:
+            torch.set_num_threads(before)
