@@ -72,13 +72,18 @@ types: $(VENV)/.dev  ## mypy, strict
 	$(BIN)/mypy
 
 .PHONY: docs
-docs: $(VENV)/.doc  ## the documentation, into docs/_build
+docs: $(VENV)/.doc  ## the documentation, into docs/_build, and its links
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python tools/check_links.py docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
 .PHONY: notebooks
 notebooks: $(VENV)/.doc  ## run the notebooks anew and keep their outputs
 	$(BIN)/python tools/run_notebooks.py
+
+.PHONY: check-notebooks
+check-notebooks: $(VENV)/.doc  ## run the notebooks anew and keep nothing
+	$(BIN)/python tools/run_notebooks.py --check
 
 .PHONY: bench
 bench: $(VENV)/.test  ## the benchmarks

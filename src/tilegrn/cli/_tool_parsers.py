@@ -126,12 +126,17 @@ def _add_edges(commands: _Commands[argparse.ArgumentParser], epilog: str) -> Non
     )
     edges.add_argument("h5mu", type=Path, metavar="H5MU", help="multiome data with raw counts of RNA and ATAC")
     edges.add_argument("model", type=Path, metavar="MODEL", help="folder of a model, as 'tilegrn run' leaves it")
-    edges.add_argument("out", type=Path, metavar="OUT", help="file to write: *.csv, *.csv.gz or *.graphml")
+    edges.add_argument(
+        "out", type=Path, metavar="OUT", help="file to write: *.csv, *.tsv (also *.gz), *.parquet or *.graphml"
+    )
     edges.add_argument("--groupby", metavar="COLUMN", help="edges of each group of this obs column: cell_type")
     edges.add_argument("--level", choices=("edge", "triplet"), default="edge", help="TF-TG pairs, or with windows")
     edges.add_argument("--top", type=positive, metavar="N", help="only the strongest (default: all that are kept)")
     edges.add_argument(
-        "--format", choices=("auto", "csv", "graphml", "decoupler"), default="auto", help="default: by the name of OUT"
+        "--format",
+        choices=("auto", "csv", "graphml", "decoupler", "gretapy", "celloracle", "scenicplus"),
+        default="auto",
+        help="columns of a table, or a graph (default: by the name of OUT)",
     )
     edges.add_argument("--max-cells", type=positive, default=128, metavar="N", help="a group (default: %(default)s)")
     edges.add_argument("--indirect", action="store_true", help="effects over other TFs, too")
