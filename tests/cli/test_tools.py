@@ -85,6 +85,9 @@ def test_edges_are_those_of_the_call(data, prepared, assembly, tmp_path, capsys)
     assert f"{len(want):,} edges" in capsys.readouterr().out
     got = pd.read_csv(out)
     assert got[["source", "target"]].to_numpy().tolist() == want[["source", "target"]].astype(str).to_numpy().tolist()
+    base = tmp_path / "base.parquet"
+    assert ran("edges", tmp_path / "annotated.h5mu", asked[2], base, "--max-cells", 20, "--format", "celloracle") == 0
+    assert {"peak_id", "gene_short_name"} < set(pd.read_parquet(base).columns)
     assert ran(*asked, *assembly) == 2
     assert "--force" in capsys.readouterr().err
     assert ran(*asked, *assembly, "--force") == 2
