@@ -312,3 +312,15 @@ def test_files_that_are_no_10x_matrix(tmp_path, make, message):
     make(path)
     with pytest.raises(InputError, match=message):
         read_10x(path)
+
+
+def test_attributes_of_a_kind_that_none_of_ours_has(tmp_path):
+    """HDF5 crashes on a text that damage has made a sequence."""
+    path = tmp_path / "x.h5mu"
+    write_h5mu(path, build())
+    with h5py.File(path, "r+") as file:
+        attributes = file["mod/rna"].attrs
+        del attributes["encoding-type"]
+        attributes.create("encoding-type", [np.array([1, 2], dtype=np.int32)], dtype=h5py.vlen_dtype(np.int32))
+    with pytest.raises(InputError, match="attribute 'encoding-type' of '/mod/rna'"):
+        read_h5mu(path)

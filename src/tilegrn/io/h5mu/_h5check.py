@@ -23,6 +23,11 @@ MAX_RATIO = 1100
 """Gzip cannot pack tighter than 1032 to 1; a data set that claims more holds nothing but its claim."""
 _FREE_BYTES = 2**26
 _MAX_DEPTH = 64
+_OURS = frozenset(
+    {"encoding-type", "encoding-version", "encoder", "encoder-version", "shape", "h5sparse_shape", "_index"}
+    | {"column-order", "mod-order", "axis", "ordered", "origin_index"}
+)
+"""Attributes that anndata, mudata and the walk below read."""
 AXIS_SLOTS = ("obsm", "varm", "obsp", "varp")
 
 
@@ -109,6 +114,7 @@ def _walk(group: Any, path: Path, depth: int, seen: set[int]) -> int:
         msg = f"'{path}': group '{group.name}' contains itself or is there twice; refusing to read it."
         raise InputError(msg)
     seen.add(address)
+    _check_attributes(group, path)
     total = 0
     for name in group:
         where = f"{group.name.rstrip('/')}/{name}"
@@ -121,9 +127,21 @@ def _walk(group: Any, path: Path, depth: int, seen: set[int]) -> int:
         if isinstance(item, h5py.Group):
             total += _walk(item, path, depth + 1, seen)
         elif isinstance(item, h5py.Dataset):
+            _check_attributes(item, path)
             total += claimed_bytes(item, where, path)
     _check_sparse(group, path)
     return total
+
+
+def _check_attributes(item: Any, path: Path) -> None:
+    """Refuse attributes of kinds that none of ours has: HDF5 crashes on a text that damage has made a sequence."""
+    import h5py
+
+    plain = {h5py.h5t.STRING, h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM}
+    for name in item.attrs:
+        if name in _OURS and h5py.h5a.open(item.id, name.encode()).get_type().get_class() not in plain:
+            msg = f"'{path}': the attribute '{name}' of '{item.name}' is neither text nor a number; is it damaged?"
+            raise InputError(msg)
 
 
 def claimed_bytes(data: Any, where: str, path: Path) -> int:
