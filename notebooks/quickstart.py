@@ -163,5 +163,5 @@ plt.show()
 # model.save("model")
 # ```
 #
-# Next: another sample, a known network, HOMER,
+# Next, the other pages: another sample, a known network, HOMER,
 # the original notebook's steps.
