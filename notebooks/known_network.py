@@ -29,7 +29,7 @@ mdata
 # %% [markdown]
 # ## The walk
 #
-# As in [the quickstart](../docs/notebooks/quickstart.ipynb), with binding: here the sequence is at hand, and the motifs are scanned over the peaks by HOMER's rule.
+# As in the quickstart, with binding: here the sequence is at hand, and the motifs are scanned over the peaks by HOMER's rule.
 
 # %%
 grn.pp.intersect_cells(mdata)

@@ -5,7 +5,7 @@
 # and products of these with the counts of one cell. This page takes its steps one by one. Each is written out in plain pandas and numpy, from its formula, and
 # beside it stands the call of tilegrn; the last line of each step says how far the numbers are apart.
 #
-# The cells are those of [the quickstart](../docs/notebooks/quickstart.ipynb), the whole genome where the original has chromosome 1. Formulas and choices: [the method](../docs/method.md).
+# The cells are those of the quickstart, the whole genome where the original has chromosome 1. Formulas and choices: [the method](../docs/method.md).
 
 # %%
 import matplotlib.pyplot as plt
@@ -95,7 +95,7 @@ plt.show()
 # ## TF binding
 #
 # The original runs HOMER. Sequence and motifs of the mouse are not part of tilegrn, so the hits here are drawn at random: they serve to compare numbers and mean nothing. What HOMER's
-# hits are, and that tilegrn counts the same, shows [the notebook on HOMER](../docs/notebooks/homer.ipynb).
+# hits are, and that tilegrn counts the same, shows the notebook on HOMER.
 #
 # The binding score is hits in the peak / hits of the TF over all peaks.
 
@@ -206,4 +206,4 @@ ours = atac.obsm["windows_scaled"].tocsc()[:, number].toarray()
 print(f"largest difference of scaled accessibility: {np.abs(np.minimum(counts / top, 1) - ours).max():.1e}")
 
 # %% [markdown]
-# What the original left open, the transformer itself and how its predictions are judged, is shown in [the quickstart](../docs/notebooks/quickstart.ipynb).
+# What the original left open, the transformer itself and how its predictions are judged, is shown in the quickstart.

@@ -52,10 +52,10 @@ grn.get.peak_tg(mdata).sort_values("TSS_dist").head()
 # %% [markdown]
 # ## TFs, here without binding
 #
-# Which TF binds where is found by scanning motifs over the genome (`grn.pp.homer_binding`, see [the notebook on HOMER](../docs/notebooks/homer.ipynb)) or read from HOMER's
+# Which TF binds where is found by scanning motifs over the genome (`grn.pp.homer_binding`, see the notebook on HOMER) or read from HOMER's
 # output. That needs the sequence of the genome, which is not part of the package, so this walk goes without. Training then knows which genes are TFs,
 # and learns what their expression says about the cell, but not which TF acts through which window: predictions lose little, while TF → TG edges would
-# rest on co-expression alone. [Known networks](../docs/notebooks/known_network.ipynb) shows edges where binding is known.
+# rest on co-expression alone. Known networks shows edges where binding is known.
 #
 # The sample marks its TFs. In your own data: `grn.pp.mark_tfs(mdata, ["Sox10", "Rorb", ...])` or the path of a list.
 
@@ -163,5 +163,5 @@ plt.show()
 # model.save("model")
 # ```
 #
-# Next: [another sample](../docs/notebooks/second_sample.ipynb), [a known network](../docs/notebooks/known_network.ipynb), [HOMER](../docs/notebooks/homer.ipynb),
-# [the original notebook's steps](../docs/notebooks/original_steps.ipynb).
+# Next, the other pages: another sample, a known network, HOMER,
+# the original notebook's steps.
