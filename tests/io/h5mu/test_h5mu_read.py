@@ -321,6 +321,8 @@ def test_attributes_of_a_kind_that_none_of_ours_has(tmp_path):
     with h5py.File(path, "r+") as file:
         attributes = file["mod/rna"].attrs
         del attributes["encoding-type"]
-        attributes.create("encoding-type", [np.array([1, 2], dtype=np.int32)], dtype=h5py.vlen_dtype(np.int32))
+        sequence = np.empty(1, dtype=object)
+        sequence[0] = np.array([1, 2], dtype=np.int32)
+        attributes.create("encoding-type", sequence, dtype=h5py.vlen_dtype(np.int32))
     with pytest.raises(InputError, match="attribute 'encoding-type' of '/mod/rna'"):
         read_h5mu(path)
