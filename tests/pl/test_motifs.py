@@ -117,9 +117,9 @@ def test_hits_are_looked_for_in_the_peaks(tmp_path):
     matrix = np.full((11, 4), 0.001)
     matrix[np.arange(11), ["ACGT".index(b) for b in "GATTACAGATT"]] = 0.997
     ax = motif_hits(ready(), "chr1:0-4000", fasta=tmp_path / "g.fa", motifs=[Motif("word", matrix, 15.0)])
-    assert ax.get_title() == "1 hits of 1 motifs in 4 peaks"  # the word at 2000 is in no peak
+    assert ax.get_title() == "1 hit of 1 motif in 4 peaks"  # the word at 2000 is in no peak
     ax = motif_hits(ready(), "chr1:3500-4400", fasta=tmp_path / "g.fa", motifs=[Motif("word", matrix, 15.0)])
-    assert ax.get_title() == "0 hits of 0 motifs in 1 peaks"
+    assert ax.get_title() == "0 hits of 0 motifs in 1 peak"
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -200,7 +200,7 @@ def motif_hits(
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     ax.xaxis.set_major_locator(MaxNLocator(6))
     ax.set_xlabel(f"{chrom} (bp); hits above the line: + strand, below: \N{MINUS SIGN} strand")
-    title = f"{len(found)} hits of {len(counts)} motifs in {len(peaks)} peaks"
+    title = f"{_counted(len(found), 'hit')} of {_counted(len(counts), 'motif')} in {_counted(len(peaks), 'peak')}"
     ax.set_title(title if len(shown) == len(counts) else f"{title}; the {len(shown)} with most hits")
     tidy(ax)
     ax.tick_params(axis="y", length=0)
@@ -309,3 +309,7 @@ def _draw_windows(
         color = "#9ecae1" if k in held else "white"
         right = min((k + 1) * size, length)
         _box(ax, k * size, right, y, color=color, height=0.4, edgecolor="#999999", linewidth=0.5)
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
