@@ -97,8 +97,8 @@ def read_atac(
 
     Examples
     --------
-    >>> atac = grn.io.read_atac("archr_peaks", start="1-based", cell_names="{barcode}")  # doctest: +SKIP
-    >>> mdata = grn.io.join(rna, atac)  # doctest: +SKIP
+    >>> atac = grn.io.read_atac("atac.h5ad", start="0-based")
+    >>> mdata = grn.io.join(ad.read_h5ad("rna.h5ad"), atac)
     """
     from anndata import AnnData
 
