@@ -75,6 +75,8 @@ def assembled(mods: Mapping[str, AnnData], *, obs: pd.DataFrame, var: pd.DataFra
 
     obs_name = fitting_name(obs.index.name, (a.obs.index.name for a in mods.values()))
     var_name = fitting_name(var.index.name, (a.var.index.name for a in mods.values()))
+    if "axis" in slots:
+        slots["axis"] = int(slots["axis"])  # read from a file it is numpy's, which no JSON of zarr takes
     with no_pull():
         return mudata.MuData(dict(mods), obs=obs.rename_axis(obs_name), var=var.rename_axis(var_name), **slots)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,7 +138,9 @@ def set_up(n: int | None) -> None:
     if n is None:
         return
     import numba
-    import torch
 
-    torch.set_num_threads(n)
+    if find_spec("torch") is not None:  # links and scans need none
+        import torch
+
+        torch.set_num_threads(n)
     numba.set_num_threads(min(n, numba.get_num_threads()))

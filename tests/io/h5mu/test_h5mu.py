@@ -254,6 +254,15 @@ def test_zarr_round_trip_also_over_an_older_folder(tmp_path):
     assert names_in(tmp_path) == ["x.zarr"]
 
 
+def test_what_was_read_from_h5mu_goes_to_zarr(tmp_path):
+    """Its axis is a number of numpy's, which zarr's JSON does not take."""
+    write_h5mu(tmp_path / "x.h5mu", build())
+    mdata = read_h5mu(tmp_path / "x.h5mu")
+    write_zarr(tmp_path / "x.zarr", mdata)
+    with no_pull():
+        same(mdata, mudata.read_zarr(str(tmp_path / "x.zarr")))
+
+
 def test_zarr_folders_are_replaced_whole_or_kept(tmp_path, monkeypatch):
     path = tmp_path / "x.zarr"
     write_zarr(path, build())
