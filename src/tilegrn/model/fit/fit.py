@@ -14,6 +14,7 @@ import torch
 from tilegrn.errors import InputError
 from tilegrn.model.data.batches import BatchMaker, CellData
 from tilegrn.model.fit.fences import quiet, stops
+from tilegrn.model.fit.foretell import Foretells
 from tilegrn.model.fit.steps import BetweenSteps, go_on
 from tilegrn.model.fit.training import Training
 
@@ -118,6 +119,7 @@ def fit_network(
             callbacks=[
                 *options.callbacks,
                 *module.stops(options.callbacks),
+                Foretells(),
                 BetweenSteps(heard, checkpoints, state),
             ],
             max_epochs=config.max_epochs,
