@@ -78,7 +78,12 @@ _OBS = ("obs[[]split]", "uns[[]tilegrn]/split", "uns[[]tilegrn]/schema")
 _BINDING = ("atac.varm[[]homer_binding*]", "rna.varm[[]homer_binding]", "rna.var[[]is_tf]", *_uns("binding", "tfs"))
 
 CALLS = [
-    Call("pp.intersect_cells", lambda m, g, **k: grn.pp.intersect_cells(m, **k), copies=True),
+    Call(
+        "pp.intersect_cells",
+        lambda m, g, **k: grn.pp.intersect_cells(m, **k),
+        ("atac.X", "atac.obs*", "atac.layers*"),
+        copies=True,
+    ),
     Call(
         "pp.bin_peaks",
         lambda m, g, **k: grn.pp.bin_peaks(m, g.sizes(), **k),
