@@ -58,6 +58,9 @@ def test_rows_of_every_storage(kind, tmp_path):
         assert got.has_canonical_format
         np.testing.assert_array_equal(got.toarray(), dense[wanted])
     np.testing.assert_array_equal(R.in_memory(rows).toarray(), dense)
+    groups = [np.array([4, 1]), np.arange(len(dense)), np.array([2])] * 15  # more than are made in one pass
+    for got, group in zip(R.grouped_sums(rows, groups), groups, strict=True):
+        np.testing.assert_allclose(got, dense[group].sum(0))
     np.testing.assert_allclose(R.column_sums(rows, np.array([1, 4])), dense[[1, 4]].sum(0))
     aside = R.put_aside(rows, np.array([2, 9, 1]))
     np.testing.assert_array_equal(aside[np.array([1, 0, 2])].toarray(), dense[[9, 2, 1]])

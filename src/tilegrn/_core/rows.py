@@ -20,7 +20,7 @@ from tilegrn._core.sparse import canonical_csr
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -32,6 +32,7 @@ __all__ = [
     "as_rows",
     "blocks",
     "column_sums",
+    "grouped_sums",
     "held",
     "in_memory",
     "put_aside",
@@ -44,6 +45,8 @@ _BLOCK = 1 << 22
 """Values in a block."""
 _LEAST, _MOST = 64, 1 << 16
 """Rows in a block."""
+_AT_ONCE = 32
+"""Groups whose sums are made in one pass: a dense row of columns each."""
 SMALL = 50_000_000
 """Most values of a matrix that is brought to memory without a thought."""
 
@@ -86,6 +89,19 @@ def column_sums(x: Rows, rows: NDArray[np.int64] | None = None) -> NDArray[np.fl
     for _, part in blocks(x, rows):
         total += np.bincount(part.indices, weights=part.data, minlength=x.shape[1])
     return total
+
+
+def grouped_sums(x: Rows, groups: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.float64]]:
+    """Sum columns over each of some groups of rows, in one pass through all of them for every few groups."""
+    for first in range(0, len(groups), _AT_ONCE):
+        some = groups[first : first + _AT_ONCE]
+        rows, place = np.unique(np.concatenate(some), return_inverse=True)
+        number = np.repeat(np.arange(len(some)), [len(g) for g in some])
+        member = sparse.csr_matrix((np.ones(len(place)), (number, place)), shape=(len(some), len(rows)))
+        total = np.zeros((len(some), x.shape[1]))
+        for at, part in blocks(x, rows):
+            total += (member[:, at] @ part).toarray()
+        yield from total
 
 
 def settled(x: Rows) -> Rows:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
-from tilegrn._core.rows import column_sums, in_memory
+from tilegrn._core.rows import column_sums, grouped_sums, in_memory
 from tilegrn._core.some_cells import drawn_by_name
 from tilegrn.errors import InputError
 from tilegrn.tl.network._covariation import conditional_covariation
@@ -160,7 +160,11 @@ def edges(
     undo = [frozen(net) for net in model.networks]
     try:
         steps: list[int] = []
-        for name, rows in groups.items():
+        # Groups lie scattered over files: a pass for each would read all of a file each time.
+        parts = list(groups.values())
+        sums = zip(grouped_sums(everyone.windows, parts), grouped_sums(everyone.tfs, parts), strict=True)
+        mean_tf = column_sums(everyone.tfs) / everyone.n_cells
+        for (name, rows), (opened, expressed) in zip(groups.items(), sums, strict=True):
             drawn = np.sort(rng.choice(rows, size=max_cells, replace=False)) if len(rows) > max_cells else rows
             data = everyone.take(drawn)
             found: list[Attribution] = []
@@ -170,8 +174,8 @@ def edges(
                 steps[i], each = complete(model, net, data, steps[i])
                 found.append(each)
             errors.append(max(f.error for f in found))
-            openness = column_sums(everyone.windows, rows) / len(rows)
-            here = direct * _presence(everyone, rows)[:, None]
+            openness = opened / len(rows)
+            here = direct * _presence(expressed, len(rows), mean_tf)[:, None]
             made = _group_edges(
                 model, found, support, here, openness, indirect=indirect or support is None, max_edges=max_edges
             )
@@ -271,11 +275,9 @@ def _direct(model: GRNModel, source: Source, support: Support | None, data: Cell
     return out
 
 
-def _presence(data: CellData, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def _presence(total: NDArray[np.float64], n: int, every: NDArray[np.float64]) -> NDArray[np.float32]:
     """Mean expression of each TF in a group over that in all cells, shrunk to 1 as by :data:`USUAL` average cells."""
-    every = column_sums(data.tfs) / data.n_cells
-    group = column_sums(data.tfs, rows)
-    more = (group + USUAL * every) / (len(rows) + USUAL)
+    more = (total + USUAL * every) / (n + USUAL)
     return np.divide(more, every, out=np.ones_like(every), where=every > 0).astype(np.float32)
 
 
