@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     genome.add_argument("--chrom-sizes", metavar="FILE", help="chromosome sizes (default: those of --genome)")
     genome.add_argument("--window-size", type=positive, default=1000, metavar="BP", help="default: %(default)s")
     genome.add_argument("--max-distance", type=positive, default=1_000_000, metavar="BP", help="default: %(default)s")
-    genome.add_argument("--decay", type=float, default=25_000.0, metavar="BP", help="decay length (default: %(default)s)")
+    genome.add_argument("--decay", type=float, default=25e3, metavar="BP", help="decay length (default: %(default)s)")
     binding = run.add_argument_group("TF binding, one of")
     binding.add_argument(
         "--binding", type=Path, metavar="TABLE", help="parquet, TSV or CSV with source_id, peak_id, tf_motifs_in_peak"
