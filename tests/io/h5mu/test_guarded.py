@@ -45,7 +45,9 @@ def test_the_first_error_comes_when_hdf5_is_done(tmp_path, monkeypatch):
     assert done == ["closed"]
 
 
-def test_signals_wait_until_hdf5_is_done_with_a_piece(tmp_path, monkeypatch):
+def test_signals_wait_until_hdf5_is_done_with_a_piece(tmp_path, monkeypatch, request):
+    was = signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background are born deaf to it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, was))
     before = signal.getsignal(signal.SIGINT)
     passed = []
 
