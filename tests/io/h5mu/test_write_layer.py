@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from tests.io.h5mu._files import build
 
 from tilegrn.errors import InputError, WriteError
 from tilegrn.io import read_h5mu, write_h5mu, write_layer
-from tilegrn.io.h5mu import _journal
+from tilegrn.io.h5mu import _guarded, _journal, _write_layer
 
 
 def hashed(path):
@@ -120,14 +122,34 @@ def test_a_full_disk_changes_nothing(file, data, monkeypatch):
 
 
 def test_what_does_not_read_back_is_taken_back(file, data, monkeypatch):
-    from tilegrn.io.h5mu import _write_layer
-
     before = hashed(file)
     put = _write_layer._put
     monkeypatch.setattr(_write_layer, "_put", lambda group, values, key: put(group, values + 1, key))
     with pytest.raises(WriteError, match="does not read back"):
         write_layer(file, data)
     assert hashed(file) == before
+
+
+def test_ctrl_c_waits_until_hdf5_is_done_with_a_piece(file, data, monkeypatch, request):
+    """An exception inside a function of the file would be an error of writing to HDF5."""
+    was = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, was))
+    before, put, pressed = hashed(file), _journal.Changed._put, []
+
+    def interrupted(self, view):
+        pressed.append(1)
+        if len(pressed) == 1:
+            signal.raise_signal(signal.SIGINT)
+        put(self, view)
+
+    monkeypatch.setattr(_journal.Changed, "_put", interrupted)
+    monkeypatch.setattr(_guarded, "_INSIDE", _guarded._INSIDE | {interrupted.__code__})
+    write = _write_layer._put
+    monkeypatch.setattr(_write_layer, "_put", lambda *args: (write(*args), time.sleep(5)))
+    with pytest.raises(KeyboardInterrupt):
+        write_layer(file, data)
+    assert hashed(file) == before
+    assert not _journal.journal_of(file).exists()
 
 
 def test_a_damaged_journal_is_named(file):

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import FrameType
+    from types import CodeType, FrameType
 
 
-__all__ = ["guarded"]
+__all__ = ["for_hdf5", "guarded", "used_by_hdf5"]
 
 _AGAIN_S = 0.005
+_INSIDE: set[CodeType] = set()
 _Handler = Callable[[int, "FrameType | None"], object]
 
 
@@ -33,15 +34,28 @@ def guarded(path: Path) -> Iterator[GuardedFile]:
 
     A signal that comes while HDF5 waits for the file (Ctrl-C) waits too, until HDF5 is done with this piece.
     """
-    with GuardedFile(path) as file, _signals_outside():
+    with GuardedFile(path) as file, for_hdf5(file):
+        yield file
+
+
+@contextmanager
+def for_hdf5(file: Any) -> Iterator[None]:
+    """Let HDF5 use a file that keeps its first error (``file.error``) to itself: it is raised at the end."""
+    with _signals_outside():
         try:
-            yield file
+            yield
         except Exception as error:  # what HDF5 then says of the file is a consequence
             if file.error is not None:
                 raise file.error from error
             raise
     if file.error is not None:
         raise file.error
+
+
+def used_by_hdf5(kind: type) -> type:
+    """Have signals wait while HDF5 is inside one of the functions of a class."""
+    _INSIDE.update(f.__code__ for f in vars(kind).values() if hasattr(f, "__code__"))
+    return kind
 
 
 class GuardedFile:
@@ -109,9 +123,7 @@ class GuardedFile:
         return len(view)
 
 
-_INSIDE = frozenset(
-    getattr(GuardedFile, name).__code__ for name in ("write", "truncate", "flush", "seek", "tell", "read", "readinto")
-)
+used_by_hdf5(GuardedFile)
 
 
 @contextmanager

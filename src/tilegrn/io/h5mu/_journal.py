@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilegrn._core.atomic import write_bytes
 from tilegrn.errors import InputError
+from tilegrn.io.h5mu._guarded import for_hdf5, used_by_hdf5
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,14 +91,8 @@ def changing(path: Path, check: Callable[[], None]) -> Iterator[Changed]:
         file = Changed(raw)
         write_bytes(journal, _packed(file.size, {}))
         try:
-            try:
+            with for_hdf5(file):
                 yield file
-            except Exception as error:  # what HDF5 then says of the file is a consequence
-                if file.error is not None:
-                    raise file.error from error
-                raise
-            if file.error is not None:
-                raise file.error
             os.fsync(raw.fileno())
             write_bytes(journal, _packed(file.size, file.old_pages()))
             file.apply()
@@ -219,6 +214,9 @@ class Changed:
             os.pwrite(self._raw.fileno(), page, at)
         os.ftruncate(self._raw.fileno(), self.size)
         os.fsync(self._raw.fileno())
+
+
+used_by_hdf5(Changed)
 
 
 @contextmanager
