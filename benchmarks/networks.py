@@ -1,6 +1,6 @@
 """Networks held against known ones: simulated data and mouse cortex.
 
-python benchmarks/networks.py sim --seed 4 --models 2
+python benchmarks/networks.py sim --seed 4 --models 2 [--peaks 25000]
 python benchmarks/networks.py cortex --models 5
 python benchmarks/networks.py direct --seeds 4 7 11 [--peaks 25000]
 
@@ -73,14 +73,14 @@ def explained(mdata, model, **choices) -> None:
     )
 
 
-def sim(seed: int, models: int, n_knockouts: int, folder: str | None, *, small: bool) -> None:
+def sim(seed: int, models: int, n_knockouts: int, n_peaks: int, folder: str | None, *, small: bool) -> None:
     from scipy.stats import spearmanr
 
     import tilegrn as grn
     from tilegrn.tl.evaluate._network_score import evaluate_network
     from tilegrn.tl.network._knockout import knockout
 
-    size = {"n_cells": 1000, "n_genes": 300, "n_peaks": 1500, "n_tfs": 40} if small else {}
+    size = {"n_cells": 1000, "n_genes": 300, "n_peaks": 1500, "n_tfs": 40} if small else {"n_peaks": n_peaks}
     mdata = grn.datasets.simulate(seed=seed, **size)
     truth = mdata.uns["simulation"]
     grn.pp.bin_peaks(mdata, truth["chrom_sizes"])
@@ -129,7 +129,7 @@ def direct(seed: int, n_peaks: int, n_knockouts: int) -> list[dict]:
     from tilegrn._core.scaling import fit_minmax
     from tilegrn._core.tss_pairs import window_scores
     from tilegrn._stats.ranking import METRICS, rank_metrics
-    from tilegrn.tl.network._direct_effects import DirectEffects, fit_direct_effects
+    from tilegrn.tl.network._direct_effects import fit_direct_effects
 
     mdata = grn.datasets.simulate(seed=seed, n_peaks=n_peaks)
     truth = mdata.uns["simulation"]
@@ -149,7 +149,7 @@ def direct(seed: int, n_peaks: int, n_knockouts: int) -> list[dict]:
     genes = np.arange(len(names))
     effects = {
         "direct effects": fit_direct_effects(counts, size, tfs, genes, support),
-        "linear, without binding": _plain_ridge(counts, size, tfs, DirectEffects),
+        "linear, without binding": _plain_ridge(counts, size, tfs),
     }
     true = np.zeros((len(tfs), len(genes)), dtype=bool)
     place = {g: i for i, g in enumerate(names)}
@@ -171,8 +171,8 @@ def direct(seed: int, n_peaks: int, n_knockouts: int) -> list[dict]:
         predicted, wanted = [], []
         for tf, change in real.items():
             at = int(np.searchsorted(tfs, place[tf]))
-            level = np.log1p(counts[:, tfs[at]].toarray() / size[:, None])
-            fold = np.log2(found.change(np.array([at]), level, np.zeros_like(level)).mean(axis=0))
+            count = counts[:, tfs[at]].toarray().astype(float)
+            fold = np.log2(found.change(np.array([at]), count, np.zeros(1), size).mean(axis=0))
             hit = (np.abs(change) > 1e-6) & (names != tf)
             predicted.append(fold[hit])
             wanted.append(change[hit])
@@ -195,8 +195,18 @@ def direct(seed: int, n_peaks: int, n_knockouts: int) -> list[dict]:
     return rows
 
 
-def _plain_ridge(counts, size, tfs, effects):
-    """Relative change of every gene per standard deviation of each TF, by one ridge regression on all TFs."""
+class PlainRidge:
+    """Relative change of every gene per standard deviation of each TF's log count, by one ridge on all TFs."""
+
+    def __init__(self, effect, sd) -> None:
+        self.effect, self.sd = effect, sd
+
+    def change(self, tfs, counts, new, size):
+        step = np.log1p(new[None, :] / size[:, None]) - np.log1p(counts / size[:, None])
+        return np.clip(1.0 + (step / self.sd[tfs]) @ self.effect[tfs], 0.05, 20.0)
+
+
+def _plain_ridge(counts, size, tfs):
     from sklearn.linear_model import RidgeCV
 
     rate = counts.toarray() / size[:, None]
@@ -204,7 +214,7 @@ def _plain_ridge(counts, size, tfs, effects):
     sd = level.std(axis=0)
     z = (level - level.mean(axis=0)) / sd
     fit = RidgeCV(alphas=np.geomspace(1, 1e5, 11)).fit(z, rate / np.maximum(rate.mean(axis=0), 1e-9))
-    return effects(fit.coef_.T.astype(np.float32), sd, level.mean(axis=0), np.ones(len(tfs)))
+    return PlainRidge(fit.coef_.T.astype(np.float32), sd)
 
 
 def cortex(models: int, folder: str | None) -> None:
@@ -233,7 +243,7 @@ def main() -> None:
     parser.add_argument("what", choices=["sim", "cortex", "direct"])
     parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[4, 7, 11], help="of direct")
-    parser.add_argument("--peaks", type=int, default=3000, help="of direct: more make denser cells")
+    parser.add_argument("--peaks", type=int, default=3000, help="of simulations: more make denser cells")
     parser.add_argument("--models", type=int, default=2)
     parser.add_argument("--knockouts", type=int, default=8)
     parser.add_argument("--small", action="store_true", help="a simulation and a training of some seconds")
@@ -241,7 +251,7 @@ def main() -> None:
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     if args.what == "sim":
-        sim(args.seed, args.models, args.knockouts, args.folder, small=args.small)
+        sim(args.seed, args.models, args.knockouts, args.peaks, args.folder, small=args.small)
     elif args.what == "cortex":
         cortex(args.models, args.folder)
     else:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import linalg, sparse
-from scipy.stats import binom, gamma, poisson
+
+from tilegrn.tl.network._few_effects import FITTED_TO, few_effects
+from tilegrn.tl.network._tf_levels import TFLevels, fit_levels, level_of, measured
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,53 +17,56 @@ if TYPE_CHECKING:
 __all__ = ["DirectEffects", "fit_direct_effects"]
 
 PENALTY = 10.0
-"""Strength of the shrinkage of a pair with average support. Chosen on one simulation, see docs."""
-LEAST_SHARED = 0.1
-"""Smallest share of a TF's variance taken for its expression's own: below, the estimate is noise."""
+"""Strength of the ridge's shrinkage of a pair with average support. Chosen on one simulation, see docs."""
 MOST_STRETCH = 3.0
 """Largest factor by which effects are stretched."""
-_LARGE = 60
-_BLOCK = 1 << 20
-_NODES = 40
 LEAST = 0.01
 """Support below this share of the average is taken as this much: no pair is ruled out for good."""
 
 
 @dataclass(frozen=True, eq=False)
 class DirectEffects:
-    """Relative change of genes per standard deviation of TFs' expression, counting noise set apart.
+    """Relative change of genes per standard deviation of TFs' levels, counting noise set apart.
 
     Attributes
     ----------
     effect
         TFs x genes, float32: change of the rate over the gene's mean rate.
     scale
-        Standard deviation per TF of its expression, as log1p(count / size factor) measures it, without the noise of
-        counting; infinite where a TF does not vary.
-    mean
-        Mean of log1p(count / size factor) per TF.
+        Standard deviation per TF of its level without the noise of counting; infinite where a TF does not vary.
+    levels
+        The levels to which the effects were fitted.
     reliability
-        Per TF, the share of the variance of log1p(count / size factor) that is no noise of counting.
+        Per TF, the share of the variance of measured levels that is no noise of counting.
     """
 
     effect: NDArray[np.float32]
     scale: NDArray[np.float64]
-    mean: NDArray[np.float64]
+    levels: TFLevels
     reliability: NDArray[np.float64]
 
     def change(
-        self, tfs: NDArray[np.int64], measured: NDArray[np.float64], new: NDArray[np.float64]
+        self,
+        tfs: NDArray[np.int64],
+        counts: NDArray[np.float64],
+        new: NDArray[np.float64],
+        size: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """Return the factor on rates, cells x genes, when some TFs come to new levels.
+        """Return the factor on rates, cells x genes, when some TFs come to new expected counts.
 
         Parameters
         ----------
-        measured, new
-            Cells x these TFs, log1p(count / size factor). The level a cell had is taken to be what its count says in
-            view of its noise: the mean over cells, plus the reliable share of what it differs by.
+        counts
+            Cells x these TFs. The level a cell had is taken to be what its count says in view of its noise: the mean
+            over cells, plus the reliable share of what it differs by.
+        new
+            Expected count of each of these TFs.
+        size
+            Size factor per cell.
         """
-        level = self.mean[tfs] + self.reliability[tfs] * (measured - self.mean[tfs])
-        return np.clip(1.0 + ((new - level) / self.scale[tfs]) @ self.effect[tfs], 0.05, 20.0)
+        rate, mean = self.levels.rate[tfs], self.levels.mean[tfs]
+        had = mean + self.reliability[tfs] * (measured(counts, size, rate) - mean)
+        return np.clip(1.0 + ((level_of(new, size, rate) - had) / self.scale[tfs]) @ self.effect[tfs], 0.05, 20.0)
 
 
 def fit_direct_effects(
@@ -71,7 +76,7 @@ def fit_direct_effects(
     genes: NDArray[np.int64],
     support: NDArray[np.float32],
 ) -> DirectEffects:
-    r"""Fit the effects of all TFs on each gene at once, by ridge regression with a prior from support.
+    r"""Fit the effects of all TFs on each gene at once, with a prior from support.
 
     Parameters
     ----------
@@ -86,113 +91,92 @@ def fit_direct_effects(
 
     Notes
     -----
-    Counts of a TF measure its expression with Poisson noise, which flattens every slope fitted to them. The variance of
-    the expression itself is estimated by splitting counts (what two random halves of a cell's counts share, in
-    expectation), and takes the place of the measured variance on the diagonal of the TFs' covariance (regression
-    with errors in variables, Fuller 1987). Effects and shrinkage are per standard deviation of that expression.
+    Counts of a TF measure its level with Poisson noise, which flattens every slope fitted to them. The variance of the
+    level itself (:class:`TFLevels`) takes the place of the measured variance on the diagonal of the TFs' covariance
+    (regression with errors in variables, Fuller 1987), and covariances between TFs are shrunk to 0 by the share of
+    their squares that is noise (Schäfer and Strimmer 2005). Effects are per standard deviation of the level.
 
-    Empirical Bayes: the effect of TF t on gene g has prior mean :math:`b_t S_{tg}` and precision proportional to
-    :math:`1 / S_{tg}`, S over its mean. :math:`b_t`, positive for an activator and negative for a repressor, is fitted
-    over all genes to plain ridge coefficients: what a TF does to the many genes that it can reach informs what it does
-    to one of them. What the shrinkage takes from the size of effects is given back by one factor for all, the slope of
-    the expression of the genes that are no TFs on what the effects predict.
+    The result is the mean of two estimates. One is a ridge regression: the effect of TF t on gene g has prior mean
+    :math:`b_t S_{tg}` and precision proportional to :math:`1 / S_{tg}`, S over its mean. :math:`b_t`, positive for an
+    activator and negative for a repressor, is fitted over all genes to plain ridge coefficients: what a TF does to
+    the many genes that it can reach informs what it does to one of them. It ranks and signs weak effects well, and
+    shrinks strong ones. The other lets few TFs act on a gene (:func:`few_effects`) and hardly shrinks them. What
+    shrinkage takes from the size of either is given back by one factor for all, the slope of the expression of the
+    genes that are no TFs on what the effects predict.
     """
     n, k = counts.shape[0], len(tfs)
+    size = np.maximum(size, 1e-12)
+    levels = fit_levels(counts, size, tfs)
     x = sparse.csr_matrix(counts, dtype=np.float64, copy=True)
-    x.data /= np.repeat(np.maximum(size, 1e-12), np.diff(x.indptr))
+    x.data /= np.repeat(size, np.diff(x.indptr))
     rate = sparse.csc_matrix(x[:, genes])
     mean = np.maximum(np.asarray(rate.mean(axis=0)).ravel(), 1e-9)
-    level = sparse.csc_matrix(x[:, tfs])
-    level.data = np.log1p(level.data)
-    center = np.asarray(level.mean(axis=0)).ravel()
-    square = np.asarray(level.multiply(level).mean(axis=0)).ravel()
-    sd = np.sqrt(np.maximum(square - center**2, 0.0))
-    varies = sd > 1e-9
-    sd = np.where(varies, sd, 1.0)
-    reliability = np.where(varies, np.clip(shared_variance(counts, size, tfs) / sd**2, LEAST_SHARED, 1.0), 1.0)
-    sd = np.where(varies, sd * np.sqrt(reliability), np.inf)
-    gram = (np.asarray((level.T @ level).toarray()) / n - np.outer(center, center)) / np.outer(sd, sd)
-    gram[np.arange(k), np.arange(k)] = 1.0
-    gram = _positive(gram)
+    variance = np.asarray(rate.multiply(rate).mean(axis=0)).ravel() / mean**2 - 1.0
+    level, center = levels.value, levels.mean
+    products = np.asarray((level.T @ level).toarray()) / n - np.outer(center, center)
+    spread = np.maximum(np.diagonal(products), 0.0)
+    varies = spread > 1e-18
+    reliability = np.where(varies, levels.reliable(spread), 1.0)
+    sd = np.where(varies, np.sqrt(spread * reliability), np.inf)
+    gram = _covariance(products / np.outer(sd, sd), reliability, n)
     cross = (np.asarray((level.T @ rate).toarray()) / n - np.outer(center, mean)) / sd[:, None] / mean
-    plain = np.linalg.solve(gram + max(k / n, 0.01) * np.eye(k), cross)
-    weight = support / max(float(support[support > 0].mean()) if (support > 0).any() else 1.0, 1e-30)
-    weight = weight.astype(np.float64)
-    itself = np.zeros((k, len(genes)), dtype=bool)
-    itself |= tfs[:, None] == genes[None, :]
+    usual = float(support[support > 0].mean()) if (support > 0).any() else 1.0
+    weight = np.asarray(support, dtype=np.float64) / max(usual, 1e-30)
+    itself = tfs[:, None] == genes[None, :]
     weight[itself] = 0.0
-    share = ~np.isin(genes, tfs)
+    share = np.flatnonzero(~np.isin(genes, tfs))
+    fitted = share[np.argsort(-mean[share], kind="stable")[:FITTED_TO]]
+    few = few_effects(
+        gram, cross, np.maximum(variance, 1e-9), n * reliability, weight, ~itself & varies[:, None], np.sort(fitted)
+    )
+    ridge = _ridge(gram, cross, max(k / n, 0.01), weight, itself, share)
+    out = (_stretched(ridge, gram, cross, share) + _stretched(few, gram, cross, share)) / 2
+    return DirectEffects(out.astype(np.float32), sd, levels, reliability)
+
+
+def _covariance(gram: NDArray[np.float64], reliability: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Return a covariance with ones on the diagonal, what is noise taken from the rest."""
+    k = len(gram)
+    off = ~np.eye(k, dtype=bool)
+    squares = float((gram[off] ** 2).sum())
+    noise = float((1.0 / np.outer(reliability, reliability))[off].sum()) / n
+    gram = gram * (1.0 - min(noise / squares, 1.0) if squares > 0 else 0.0)
+    gram[np.arange(k), np.arange(k)] = 1.0
+    # The nearest matrix that is a covariance: taking noise off the diagonal can leave one that is none.
+    value, vector = np.linalg.eigh(gram)
+    return np.asarray((vector * np.maximum(value, 0.0)) @ vector.T)
+
+
+def _ridge(
+    gram: NDArray[np.float64],
+    cross: NDArray[np.float64],
+    plain_penalty: float,
+    weight: NDArray[np.float64],
+    itself: NDArray[np.bool_],
+    share: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    k = len(gram)
+    plain = np.linalg.solve(gram + plain_penalty * np.eye(k), cross)
     norm = (weight[:, share] ** 2).sum(1)
     mode = np.divide((plain * weight)[:, share].sum(1), norm, out=np.zeros(k), where=norm > 0)
     prior = mode[:, None] * weight
     penalty = PENALTY / np.maximum(weight, LEAST)
     penalty[itself] = 1e12
-    out = np.zeros((k, len(genes)), dtype=np.float32)
+    out = np.zeros_like(cross)
     rest = cross - gram @ prior
     diagonal = np.arange(k)
-    for gene in range(len(genes)):
+    for gene in range(cross.shape[1]):
         system = gram.copy(order="F")  # as LAPACK wants it, to be overwritten
         system[diagonal, diagonal] += penalty[:, gene]
         found = linalg.solve(system, rest[:, gene], assume_a="pos", overwrite_a=True, check_finite=False)
         out[:, gene] = prior[:, gene] + found
     out[itself] = 0.0
-    made = out[:, share].astype(np.float64)
-    size_of = float(((gram @ made) * made).sum())
-    if size_of > 0:
-        out *= np.float32(np.clip((cross[:, share] * made).sum() / size_of, 1.0, MOST_STRETCH))
-    return DirectEffects(out, sd, center, reliability)
-
-
-def _positive(gram: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the nearest matrix that is a covariance: taking noise off the diagonal can leave one that is none."""
-    value, vector = np.linalg.eigh(gram)
-    return np.asarray((vector * np.maximum(value, 0.0)) @ vector.T)
-
-
-def shared_variance(
-    counts: sparse.csr_matrix, size: NDArray[np.float64], columns: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return the variance over cells, per column, of what log1p(count / size) is expected to be given its Poisson rate.
-
-    Halves A and B of a count split at random, one by one, are independent given its rate: over cells, log1p(2 A / size)
-    and log1p(2 B / size) share the variance of what the rate makes of halves (the expectation over the splits is
-    exact). What it makes of whole counts varies a little more, by a factor taken from Gamma-distributed rates with
-    the column's mean and variance.
-    """
-    part = sparse.csr_matrix(counts)[:, columns].tocoo()
-    n = counts.shape[0]
-    count = np.rint(part.data).astype(np.int64)
-    half, both = np.zeros(len(count)), np.zeros(len(count))
-    cell_size = np.maximum(np.asarray(size, dtype=np.float64)[part.row], 1e-12)
-    for value in np.unique(count[count > 0]):
-        mine = np.flatnonzero(count == value)
-        if value > _LARGE:  # the halves of a large count hardly differ
-            half[mine] = np.log1p(value / cell_size[mine])
-            both[mine] = half[mine] ** 2
-            continue
-        taken = np.arange(value + 1)
-        weight = binom.pmf(taken, value, 0.5)
-        for rows in np.array_split(mine, -(-len(mine) * int(value + 1) // _BLOCK)):
-            level = np.log1p(2.0 * taken / cell_size[rows, None])
-            half[rows] = level @ weight
-            both[rows] = (level * level[:, ::-1]) @ weight
-    mean = np.bincount(part.col, weights=half, minlength=len(columns)) / n
-    product = np.bincount(part.col, weights=both, minlength=len(columns)) / n
-    scaled = sparse.csc_matrix((part.data / cell_size, (part.row, part.col)), shape=part.shape)
-    rate = np.asarray(scaled.sum(axis=0)).ravel() / n
-    noise = np.bincount(part.col, weights=part.data / cell_size**2, minlength=len(columns)) / n
-    spread = np.asarray(scaled.multiply(scaled).sum(axis=0)).ravel() / n - rate**2 - noise
-    return np.asarray((product - mean**2) * _whole_over_half(rate, np.maximum(spread, 0.01 * rate**2)))
-
-
-def _whole_over_half(rate: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Variance of E log1p(N) over that of E log1p(2 A), for counts N and their halves A, of Gamma-distributed rates."""
-    out = np.ones(len(rate))
-    count = np.arange(4 * _LARGE)
-    at = (np.arange(_NODES) + 0.5) / _NODES
-    for i in np.flatnonzero((rate > 0) & (rate < _LARGE)):
-        level = gamma.ppf(at, rate[i] ** 2 / spread[i], scale=spread[i] / rate[i])[:, None]
-        whole = poisson.pmf(count, level) @ np.log1p(count)
-        half = poisson.pmf(count, level / 2) @ np.log1p(2.0 * count)
-        out[i] = whole.var() / max(half.var(), 1e-30)
     return out
+
+
+def _stretched(
+    effect: NDArray[np.float64], gram: NDArray[np.float64], cross: NDArray[np.float64], share: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    made = effect[:, share]
+    size_of = float(((gram @ made) * made).sum())
+    return effect * np.clip((cross[:, share] * made).sum() / size_of, 1.0, MOST_STRETCH) if size_of > 0 else effect

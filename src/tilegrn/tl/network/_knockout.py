@@ -195,9 +195,8 @@ def _direct(
     place = np.full(len(source.genes), -1, dtype=np.int64)
     place[tfs[which]] = np.arange(len(which))
     counts = in_memory(Picked(source.counts, place=place, width=len(which))).toarray().astype(np.float64)
-    measured = np.log1p(counts / size[:, None])
-    new = np.log1p(np.array(list(levels.values())) / size[:, None])
-    return lambda rows: effects.change(which, measured[rows], new[rows])
+    new = np.array(list(levels.values()))
+    return lambda rows: effects.change(which, counts[rows], new, size[rows])
 
 
 def _rates(model: GRNModel, data: CellData, device: str | None) -> NDArray[np.float32]:
