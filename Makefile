@@ -11,6 +11,10 @@ BIN := $(VENV)/bin
 DEMO := tilegrn-demo
 PYTHON ?=
 PYTEST_ARGS ?=
+# LOCK=.ci/lock.txt: exactly the files that CI tests with, by their SHA-256 (tools/lock.py), before anything else is asked for.
+LOCK ?=
+# LOCKED=1: end where they cannot be had.
+LOCKED ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The tested versions first; without them what pip finds. $(1): arguments of pip install.
@@ -35,6 +39,8 @@ $(VENV)/.made:
 
 $(VENV)/.package: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "Installing tilegrn and what it needs into $(VENV) (a few minutes the first time) ..."
+	@[ -z "$(LOCK)" ] || $(BIN)/python -m pip install -qq --require-hashes --no-deps -r $(LOCK) || { \
+		echo "The files of $(LOCK) cannot be had here: versions are not held."; [ -z "$(LOCKED)" ]; }
 	@$(call install,--editable .)
 	@touch $@
 

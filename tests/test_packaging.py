@@ -8,6 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tilegrn.cli._parser import parser
 
@@ -111,3 +113,22 @@ def test_an_array_takes_its_line_and_skips_what_is_done(tmp_path, done):
 
 def test_version_stands_in_the_citation_too():
     assert f"\nversion: {PROJECT['version']}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_lock_holds_every_dependency_by_the_sum_of_its_file():
+    """Of the package and of all groups that CI installs; versions that pyproject.toml allows."""
+    lock = {}
+    for line in (ROOT / ".ci" / "lock.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            requirement, digest = line.split(" --hash=sha256:")
+            assert re.fullmatch(r"[0-9a-f]{64}", digest)
+            found = Requirement(requirement)
+            lock[canonicalize_name(found.name)] = next(iter(found.specifier)).version
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    asked = list(PROJECT["dependencies"])
+    for group in ("test", "dev", "doc"):
+        asked += [r for r in groups[group] if isinstance(r, str)]
+    for text in asked:
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"python_version": "3.11"}):
+            assert requirement.specifier.contains(lock[canonicalize_name(requirement.name)], prereleases=True), text
