@@ -51,8 +51,7 @@ def locus(
     tf
         Arcs of this TF only; all TFs of a window summed by default.
     links
-        A table ``cre`` (or ``peak``), ``target, score`` instead of the stored triplets, such as from
-        :func:`tilegrn.tl.links`.
+        A table ``cre, target, score`` instead of the stored triplets, such as from :func:`tilegrn.tl.links`.
     flank
         Bases shown beyond the outermost window and TSS.
     group
@@ -93,8 +92,7 @@ def locus(
         msg = f"'{gene}' has no edge through a window{'' if tf is None else f' from {tf}'} in this network."
         raise InputError(msg)
     signed = table["score"].to_numpy(dtype=float) * (table["sign"].to_numpy() if "sign" in table else 1.0)
-    places = table["cre" if "cre" in table else "peak"].astype(str)
-    arcs = table.assign(cre=places, signed=signed).groupby("cre")["signed"].sum()
+    arcs = table.assign(cre=table["cre"].astype(str), signed=signed).groupby("cre")["signed"].sum()
     arcs = arcs.loc[arcs.abs().nlargest(MOST).index]
     arcs = arcs[arcs.abs() >= LEAST * arcs.abs().max()]
     _, start, end = parse_peaks(arcs.index)
