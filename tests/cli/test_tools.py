@@ -6,6 +6,7 @@ import dataclasses
 
 import pandas as pd
 import pytest
+from tests._small import copied
 
 import tilegrn as grn
 from tilegrn import cli
@@ -79,7 +80,7 @@ def test_links_of_counts_in_a_layer(data, prepared, assembly, tmp_path):
     grn.io.write_h5mu(tmp_path / "layers.h5mu", mdata)
     out = tmp_path / "links.csv"
     assert ran("links", tmp_path / "layers.h5mu", out, *assembly, "--layer", "counts") == 0
-    prepared = prepared.copy()
+    prepared = copied(prepared)
     prepared["rna"].layers["counts"] = mdata["rna"].layers["counts"]
     got = pd.read_csv(out)["score"]
     pd.testing.assert_series_equal(got, grn.tl.links(prepared, layer="counts")["score"], check_dtype=False)
