@@ -69,7 +69,7 @@ def locus(
     Raises
     ------
     InputError
-        If the gene has no TSS or no arcs.
+        If the gene has no TSS or no arcs, or ``links`` lacks a column.
 
     Examples
     --------
@@ -83,6 +83,9 @@ def locus(
         raise InputError(msg)
     chrom = str(mine["chrom"].iloc[0])
     own = mine.loc[mine["chrom"] == chrom, "pos"].to_numpy(dtype=np.int64)
+    if links is not None and not {"cre", "target", "score"} <= set(links.columns):
+        msg = f"links has the columns {list(map(str, links.columns))}; it needs cre, target, score, as of grn.tl.links."
+        raise InputError(msg)
     table = stored(mdata, level="triplet") if links is None else as_edges(links.assign(source=links.get("source", "")))
     table = one_group(table, group)
     table = table[table["target"] == gene]

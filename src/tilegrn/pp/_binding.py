@@ -304,7 +304,7 @@ def mark_tfs(mdata: MuData, tfs: Iterable[str] | str | Path, *, rna: str = "rna"
     if isinstance(tfs, str | Path):
         path = Path(tfs)
         if not path.is_file():
-            msg = f"The TF list '{path}' does not exist."
+            msg = f"The TF list '{path}' does not exist. Symbols themselves are given as a list: ['{path}']."
             raise InputError(msg)
         tfs = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     names = list(dict.fromkeys(str(t) for t in tfs))
