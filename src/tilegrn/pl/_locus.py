@@ -123,6 +123,8 @@ def locus(
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     tidy(ax)
+    width = ax.bbox.width / ax.figure.dpi
+    ax.locator_params(axis="x", nbins=max(2, int(width / 0.6)))  # as many as do not touch, in inches
     ax.xaxis.set_major_formatter(lambda v, _: f"{v / 1e6:.3f}")
     ax.set_xlabel(f"{chrom} (Mb)")
     return ax
