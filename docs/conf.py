@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from importlib.metadata import version as installed
 
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
+
 project = "tilegrn"
 author = "The tilegrn developers"
 copyright = "The tilegrn developers"
@@ -15,7 +18,6 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
 ]
@@ -55,5 +57,23 @@ copybutton_prompt_is_regexp = True
 html_theme = "sphinx_book_theme"
 html_title = "tilegrn"
 html_static_path = ["_static"]
+html_css_files = ["formulas.css"]
+html_math_renderer = "mathml"
 html_theme_options = {"show_toc_level": 2}
 templates_path = ["_templates"]
+
+
+def setup(app):
+    """Write formulas as MathML, which browsers draw by themselves: MathJax would come from the network."""
+    app.add_html_math_renderer("mathml", (formula, None), (displayed, None))
+
+
+def formula(writer, node):
+    writer.body.append(tex2mathml(node.astext()))
+    raise SkipNode
+
+
+def displayed(writer, node):
+    drawn = tex2mathml(node.astext().strip()).replace("<math ", '<math display="block" ', 1)
+    writer.body.append(f'<div class="formula">{drawn}</div>')
+    raise SkipNode

@@ -46,7 +46,7 @@ print(f"a cell has {np.median(per_cell):.0f} open windows (median)")
 # %% [markdown]
 # ## Hold out libraries, scale, train
 #
-# Two libraries are held out whole, so that the score says what a new library would get.
+# Two libraries are held out whole, so that the score says what a new library would get. The machine was shared: of the times read those of the processor (CPU).
 
 # %%
 grn.pp.split_cells(mdata, "sample", seed=0)

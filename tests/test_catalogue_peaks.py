@@ -268,8 +268,8 @@ def test_several_tss_follow_the_documented_rule():
         grn.pp.tss_distance(mdata, tss, multiple=rule)
         found = grn.get.window_tg(mdata)
         found = found[found["target_id"] == mdata["rna"].var_names[0]]
-        assert found["distance"].tolist()[:2] == [0, 950]
-        scores[rule] = found["distance_score"].to_numpy()
+        assert found["TSS_dist"].tolist()[:2] == [0, 950]
+        scores[rule] = found["TSS_dist_score"].to_numpy()
     np.testing.assert_allclose(scores["nearest"][:2], [1, np.exp(-950 / 25_000)], rtol=1e-6)
     np.testing.assert_allclose(
         scores["all"][:2], [1 + np.exp(-3001 / 25_000), np.exp(-950 / 25_000) + np.exp(-2001 / 25_000)], rtol=1e-6

@@ -41,6 +41,18 @@ def test_scverse_listing():
     assert meta["description"].count(".") <= 2, "one or two sentences"
 
 
+def test_placeholders_agree():
+    yaml = pytest.importorskip("yaml")
+    meta = yaml.safe_load((FOLDER / "scverse" / "meta.yaml").read_text())
+    home, docs = (re.search(rf'{{% set {name} = "(.+)" %}}', RECIPE)[1] for name in ("home", "docs"))
+    assert meta["project_home"] == home
+    assert meta["documentation_home"] == docs
+    assert meta["tutorials_home"].startswith(docs + "/")
+    assert RECIPE.count(home) == RECIPE.count(docs) == 1
+    maintainers = re.search(r"recipe-maintainers:.*\n((?:    - .+\n)+)", RECIPE)[1].split("\n    - ")
+    assert [m.removeprefix("    - ").strip() for m in maintainers] == meta["contact"]
+
+
 def requirements(section: str) -> dict[str, str]:
     block = re.search(rf"^  {section}:\n((?:    - .*\n)+)", RECIPE, flags=re.MULTILINE)[1]
     return {name: bound for name, _, bound in (line[6:].partition(" ") for line in block.splitlines())}

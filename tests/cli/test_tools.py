@@ -6,6 +6,7 @@ import dataclasses
 
 import pandas as pd
 import pytest
+from tests._small import copied
 
 import tilegrn as grn
 from tilegrn import cli
@@ -56,6 +57,36 @@ def test_scan_gives_the_table_that_binding_takes(data, prepared, tmp_path, capsy
         assert (read["atac"].varm["homer_binding"] != scanned["atac"].varm["homer_binding"]).nnz == 0
 
 
+def test_motifs_without_thresholds_are_scanned_at_a_pvalue(data, prepared, tmp_path, capsys):
+    path = tmp_path / "motifs.jaspar"
+    text = ""
+    for motif in grn.io.read_motifs(data / "motifs.motif"):
+        rows = zip("ACGT", motif.probabilities.T, strict=True)
+        text += f">{motif.name} {motif.name}\n" + "".join(f"{b} [ {' '.join(map(str, p))} ]\n" for b, p in rows)
+    path.write_text(text)
+    words = ["scan", data / "genome.fa", path, data / "multiome.h5mu", tmp_path / "hits.csv"]
+    assert ran(*words) == 2
+    assert "--pvalue" in capsys.readouterr().err
+    assert ran(*words, "--pvalue", "1e-4") == 0
+    spans = grn.get.ranges(prepared, "peaks").as_df()[["Chromosome", "Start", "End"]]
+    spans = spans.set_axis(["chrom", "start", "end"], axis=1)
+    want = grn.motifs.count_hits(data / "genome.fa", spans, grn.io.read_motifs(path, pvalue=1e-4))
+    assert pd.read_csv(tmp_path / "hits.csv")["tf_motifs_in_peak"].sum() == want.counts.sum() > 0
+
+
+def test_links_of_counts_in_a_layer(data, prepared, assembly, tmp_path):
+    mdata = grn.io.read_h5mu(data / "multiome.h5mu")
+    mdata["rna"].layers["counts"] = mdata["rna"].X[::-1].copy()
+    grn.io.write_h5mu(tmp_path / "layers.h5mu", mdata)
+    out = tmp_path / "links.csv"
+    assert ran("links", tmp_path / "layers.h5mu", out, *assembly, "--layer", "counts") == 0
+    prepared = copied(prepared)
+    prepared["rna"].layers["counts"] = mdata["rna"].layers["counts"]
+    got = pd.read_csv(out)["score"]
+    pd.testing.assert_series_equal(got, grn.tl.links(prepared, layer="counts")["score"], check_dtype=False)
+    assert (got != grn.tl.links(prepared)["score"]).any()
+
+
 def test_links_are_those_of_the_call(data, prepared, assembly, tmp_path, capsys):
     want = grn.tl.links(prepared, groupby="cell_type", top=3)
     out = tmp_path / "links.csv"
@@ -63,7 +94,7 @@ def test_links_are_those_of_the_call(data, prepared, assembly, tmp_path, capsys)
     got = pd.read_csv(out)
     assert f"{len(want):,} links" in capsys.readouterr().out
     pd.testing.assert_series_equal(got["score"], want["score"].reset_index(drop=True), check_dtype=False)
-    assert got["peak"].tolist() == want["peak"].astype(str).tolist()
+    assert got["cre"].tolist() == want["cre"].astype(str).tolist()
     assert ran("links", data / "multiome.h5mu", tmp_path / "links.bedpe", *assembly) == 0
     assert (tmp_path / "links.bedpe").read_text().startswith("#")
 

@@ -118,8 +118,8 @@ def test_bp_and_scores_against_a_loop(binned, anchor, multiple, decay):
     want = slow_window_tg(binned, TSS, 9000, decay, anchor, multiple)
     keys = list(zip(got["window_id"].astype(str), got["target_id"].astype(str), strict=True))
     assert sorted(keys) == sorted(want)
-    assert got["distance"].tolist() == [want[k][0] for k in keys]
-    np.testing.assert_allclose(got["distance_score"], [want[k][1] for k in keys], rtol=1e-12)
+    assert got["TSS_dist"].tolist() == [want[k][0] for k in keys]
+    np.testing.assert_allclose(got["TSS_dist_score"], [want[k][1] for k in keys], rtol=1e-12)
 
 
 def test_scores_of_an_earlier_version_are_refused(binned):

@@ -33,14 +33,14 @@ def test_two_tss_at_nearly_one_distance_are_not_taken_for_a_nearer_one(multiple)
     mdata, table = placed([700_000], 700_999 + 30_000, 700_999 + 33_000)
     grn.pp.tss_distance(mdata, table, multiple=multiple)
     found = grn.get.window_tg(mdata)
-    assert found["distance"].tolist() == [30_000]
+    assert found["TSS_dist"].tolist() == [30_000]
     want = np.exp(-30 / 25) + (np.exp(-33 / 25) if multiple == "all" else 0.0)
-    np.testing.assert_allclose(found["distance_score"], want, rtol=1e-12)
+    np.testing.assert_allclose(found["TSS_dist_score"], want, rtol=1e-12)
 
 
 @pytest.mark.parametrize("decay", [500, 5_000, 1e6])
 def test_no_pair_within_reach_is_lost_to_a_short_decay(decay):
     mdata, table = placed([150_000, 1_020_000, 1_960_000, 2_100_000], 1_020_100)
     grn.pp.tss_distance(mdata, table, decay=decay)
-    assert sorted(grn.get.window_tg(mdata)["distance"]) == [0, 1_020_100 - 150_999, 1_960_000 - 1_020_100]
+    assert sorted(grn.get.window_tg(mdata)["TSS_dist"]) == [0, 1_020_100 - 150_999, 1_960_000 - 1_020_100]
     assert sorted(grn.get.peak_tg(mdata)["TSS_dist"]) == [0, 1_020_100 - 150_299, 1_960_000 - 1_020_100]

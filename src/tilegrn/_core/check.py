@@ -41,7 +41,10 @@ def modality(mdata: MuData, name: str) -> AnnData:
     """Return a modality, or say which ones there are."""
     mods = getattr(mdata, "mod", None)
     if mods is None:
-        msg = f"Expected a MuData with an RNA and an ATAC modality, got {type(mdata).__name__}."
+        msg = (
+            f"Expected a MuData with an RNA and an ATAC modality, got {type(mdata).__name__}. From two AnnData: "
+            "grn.io.join(rna, atac)."
+        )
         raise InputError(msg)
     if name not in mods:
         msg = f"The MuData has no modality '{name}'; it has {list(mods)}. Name yours with the arguments rna= and atac=."

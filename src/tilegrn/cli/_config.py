@@ -1,4 +1,4 @@
-"""Options of a command from a YAML file; what stands on the command line goes before."""
+"""Options of a command from a YAML file; the command line takes precedence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="YAML",
         help="options from a YAML file, one 'name: value' a line, named as here without the dashes; options given on "
-        "the command line go before",
+        "the command line take precedence",
     )
 
 

@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     genome.add_argument("--chrom-sizes", metavar="FILE", help="chromosome sizes (default: those of --genome)")
     genome.add_argument("--window-size", type=positive, default=1000, metavar="BP", help="default: %(default)s")
     genome.add_argument("--max-distance", type=positive, default=1_000_000, metavar="BP", help="default: %(default)s")
-    genome.add_argument("--decay", type=float, default=25e3, metavar="BP", help="decay length (default: %(default)s)")
+    genome.add_argument("--decay", type=float, default=25e3, metavar="BP", help="decay length (default: 25000)")
     binding = run.add_argument_group("TF binding, one of")
     binding.add_argument(
         "--binding", type=Path, metavar="TABLE", help="parquet, TSV or CSV with source_id, peak_id, tf_motifs_in_peak"
@@ -71,7 +71,9 @@ def parser() -> argparse.ArgumentParser:
     cells.add_argument("--tfs", type=Path, metavar="FILE", help="TF symbols, one a line; alone: train without binding")
     cells.add_argument("--split-by", metavar="COLUMN", help="hold out whole groups of this obs column, e.g. sample")
     cells.add_argument("--test-groups", nargs="+", default=[], metavar="GROUP", help="which groups to hold out")
-    cells.add_argument("--groupby", metavar="COLUMN", help="judge within the groups of this obs column, too: cell_type")
+    cells.add_argument(
+        "--groupby", metavar="COLUMN", help="also judge within the groups of this obs column, e.g. cell_type"
+    )
     cells.add_argument("--rna", default="rna", metavar="NAME", help="modality of the RNA (default: %(default)s)")
     cells.add_argument("--atac", default="atac", metavar="NAME", help="modality of the ATAC (default: %(default)s)")
     cells.add_argument("--layer", metavar="NAME", help="layer of the RNA counts (default: X)")
@@ -85,7 +87,12 @@ def parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_commands.run)
 
     add_tools(commands, _EPILOG)
-    info = commands.add_parser("info", help="what an h5mu, a model or a result folder holds", epilog=_EPILOG)
+    info = commands.add_parser(
+        "info",
+        help="what an h5mu, a model or a results folder holds",
+        description="What an h5mu holds and which steps were run on it, what a model knows, or what a run left.",
+        epilog=_EPILOG,
+    )
     info.add_argument("path", type=Path, metavar="H5MU|MODEL|FOLDER")
     info.add_argument("--debug", action="store_true", help="show the traceback of an error")
     info.set_defaults(command=_commands.info)

@@ -72,7 +72,7 @@ def _command(
     return made
 
 
-def _add_data(parser: argparse.ArgumentParser, *, layer: bool = True) -> None:
+def _add_data(parser: argparse.ArgumentParser) -> None:
     """Add which data, and the assembly for a file that was not prepared yet."""
     data = parser.add_argument_group("data")
     data.add_argument("--genome", metavar="NAME", help="assembly: mm10 or hg38; also mm9, mm39, hg19 with --tss")
@@ -80,8 +80,7 @@ def _add_data(parser: argparse.ArgumentParser, *, layer: bool = True) -> None:
     data.add_argument("--chrom-sizes", metavar="FILE", help="chromosome sizes (default: those of --genome)")
     data.add_argument("--rna", default="rna", metavar="NAME", help="modality of the RNA (default: %(default)s)")
     data.add_argument("--atac", default="atac", metavar="NAME", help="modality of the ATAC (default: %(default)s)")
-    if layer:
-        data.add_argument("--layer", metavar="NAME", help="layer of the RNA counts (default: X)")
+    data.add_argument("--layer", metavar="NAME", help="layer of the RNA counts (default: X)")
     _add_rest(parser)
 
 
@@ -138,9 +137,15 @@ def _add_edges(commands: _Commands[argparse.ArgumentParser], epilog: str) -> Non
         default="auto",
         help="columns of a table, or a graph (default: by the name of OUT)",
     )
-    edges.add_argument("--max-cells", type=positive, default=128, metavar="N", help="a group (default: %(default)s)")
-    edges.add_argument("--indirect", action="store_true", help="effects over other TFs, too")
-    edges.add_argument("--seed", type=int, default=0, help="of the cells that are looked at (default: %(default)s)")
+    edges.add_argument(
+        "--max-cells",
+        type=positive,
+        default=128,
+        metavar="N",
+        help="cells explained in each group (default: %(default)s)",
+    )
+    edges.add_argument("--indirect", action="store_true", help="also pairs without a bound window within reach")
+    edges.add_argument("--seed", type=int, default=0, help="of the cells that are explained (default: %(default)s)")
     binding = edges.add_argument_group("TF binding, where the file has none")
     binding.add_argument("--binding", type=Path, metavar="TABLE", help="as 'tilegrn scan' or HOMER make it")
     binding.add_argument("--fasta", type=Path, metavar="FASTA", help="genome to scan, together with --motifs")
@@ -162,7 +167,7 @@ def _add_links(commands: _Commands[argparse.ArgumentParser], epilog: str) -> Non
     links.add_argument("h5mu", type=Path, metavar="H5MU", help="multiome data with raw counts of RNA and ATAC")
     links.add_argument("out", type=Path, metavar="OUT", help="file to write: *.bedpe, *.interact (UCSC) or *.csv")
     links.add_argument("--groupby", metavar="COLUMN", help="links of each group of this obs column: cell_type")
-    links.add_argument("--group", metavar="NAME", help="of this group alone")
+    links.add_argument("--group", metavar="NAME", help="links of this group alone")
     links.add_argument(
         "--top", type=_not_negative, default=20, metavar="N", help="links a gene, 0 for all (default: %(default)s)"
     )
@@ -171,7 +176,7 @@ def _add_links(commands: _Commands[argparse.ArgumentParser], epilog: str) -> Non
     links.add_argument(
         "--format", choices=("auto", "bedpe", "interact", "csv"), default="auto", help="default: by the name of OUT"
     )
-    _add_data(links, layer=False)
+    _add_data(links)
 
 
 def _add_scan(commands: _Commands[argparse.ArgumentParser], epilog: str) -> None:
@@ -189,6 +194,12 @@ def _add_scan(commands: _Commands[argparse.ArgumentParser], epilog: str) -> None
     scan.add_argument("motifs", type=Path, metavar="MOTIFS", help="in the format of HOMER, MEME or JASPAR")
     scan.add_argument("peaks", type=Path, metavar="PEAKS", help="BED, or an h5mu whose peaks are scanned")
     scan.add_argument("out", type=Path, metavar="OUT", help="file to write: *.parquet, *.tsv or *.csv, also *.gz")
+    scan.add_argument(
+        "--pvalue",
+        type=float,
+        metavar="P",
+        help="chance of a random word to be a hit: sets thresholds, which only HOMER's format has (e.g. 1e-4)",
+    )
     scan.add_argument("--size", type=positive, metavar="BP", help="scan N bp around middles (default: whole peaks)")
     scan.add_argument("--mask", action="store_true", help="take soft-masked (lower-case) sequence for N")
     scan.add_argument("--atac", default="atac", metavar="NAME", help="modality of the ATAC (default: %(default)s)")

@@ -102,6 +102,7 @@ def links(options: argparse.Namespace) -> None:
         top=options.top or None,
         max_distance=options.max_distance,
         activity=options.activity,
+        layer=options.layer,
         rna=options.rna,
         atac=options.atac,
     )
@@ -111,15 +112,14 @@ def links(options: argparse.Namespace) -> None:
 
 def scan(options: argparse.Namespace) -> None:
     """Count motif hits in peaks by HOMER's rule, and write them as a table for ``--binding``."""
-    from tilegrn import motifs
+    from tilegrn import io, motifs
 
     _check_out(options)
     set_up(options.threads)
     peaks = _peaks(options.peaks, options.atac)
     size: int | Literal["given"] = "given" if options.size is None else int(options.size)
-    found = motifs.count_hits(
-        options.fasta, peaks, options.motifs, size=size, mask=options.mask, n_jobs=options.threads
-    )
+    wanted = io.read_motifs(options.motifs, pvalue=options.pvalue)
+    found = motifs.count_hits(options.fasta, peaks, wanted, size=size, mask=options.mask, n_jobs=options.threads)
     table = found.to_long().set_axis(["peak_id", "source_id", "tf_motifs_in_peak"], axis=1)
     _write_table(options.out, table[["source_id", "peak_id", "tf_motifs_in_peak"]].astype({"source_id": str}))
     sys.stdout.write(

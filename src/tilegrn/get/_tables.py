@@ -106,8 +106,8 @@ def window_tg(mdata: MuData, *, rna: str = "rna") -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with ``window_id``, ``target_id`` (categorical), ``distance`` (bp to the nearest TSS, int64) and
-    ``distance_score`` (float64).
+    DataFrame with ``window_id``, ``target_id`` (categorical), ``TSS_dist`` (bp to the nearest TSS, int64) and
+    ``TSS_dist_score`` (float64).
 
     Raises
     ------
@@ -116,9 +116,9 @@ def window_tg(mdata: MuData, *, rna: str = "rna") -> pd.DataFrame:
 
     Examples
     --------
-    >>> near = grn.get.window_tg(mdata).query("distance < 5000")
+    >>> near = grn.get.window_tg(mdata).query("TSS_dist < 5000")
     >>> near.columns.tolist()
-    ['window_id', 'target_id', 'distance', 'distance_score']
+    ['window_id', 'target_id', 'TSS_dist', 'TSS_dist_score']
     """
     grid = store.get_grid(mdata)
     mat = store.tss_distance(mdata, rna).tocoo()
@@ -128,8 +128,8 @@ def window_tg(mdata: MuData, *, rna: str = "rna") -> pd.DataFrame:
         {
             "window_id": labelled(code, grid.names(used)),
             "target_id": labelled(mat.row, mdata.mod[rna].var_names),
-            "distance": mat.data.astype(np.int64) - 1,
-            "distance_score": score.data,
+            "TSS_dist": mat.data.astype(np.int64) - 1,
+            "TSS_dist_score": score.data,
         }
     )
 

@@ -261,7 +261,7 @@ def _finish(drafts: list[Draft], where: str, pvalue: float | None, pseudocount: 
     if pvalue is None and bare:
         text = (
             f"motif '{bare[0].name}' has no threshold ({len(bare)} of {len(drafts)} motifs have none). Give pvalue=, "
-            "e.g. read_motifs(path, pvalue=1e-4), or HOMER's third header column."
+            "e.g. read_motifs(path, pvalue=1e-4) or 'tilegrn scan --pvalue 1e-4', or HOMER's third header column."
         )
         raise fault(where, bare[0].line, text)
     motifs = []

@@ -51,8 +51,7 @@ def locus(
     tf
         Arcs of this TF only; all TFs of a window summed by default.
     links
-        A table ``cre`` (or ``peak``), ``target, score`` instead of the stored triplets, such as from
-        :func:`tilegrn.tl.links`.
+        A table ``cre, target, score`` instead of the stored triplets, such as from :func:`tilegrn.tl.links`.
     flank
         Bases shown beyond the outermost window and TSS.
     group
@@ -70,7 +69,7 @@ def locus(
     Raises
     ------
     InputError
-        If the gene has no TSS or no arcs.
+        If the gene has no TSS or no arcs, or ``links`` lacks a column.
 
     Examples
     --------
@@ -84,6 +83,9 @@ def locus(
         raise InputError(msg)
     chrom = str(mine["chrom"].iloc[0])
     own = mine.loc[mine["chrom"] == chrom, "pos"].to_numpy(dtype=np.int64)
+    if links is not None and not {"cre", "target", "score"} <= set(links.columns):
+        msg = f"links has the columns {list(map(str, links.columns))}; it needs cre, target, score, as of grn.tl.links."
+        raise InputError(msg)
     table = stored(mdata, level="triplet") if links is None else as_edges(links.assign(source=links.get("source", "")))
     table = one_group(table, group)
     table = table[table["target"] == gene]
@@ -93,8 +95,7 @@ def locus(
         msg = f"'{gene}' has no edge through a window{'' if tf is None else f' from {tf}'} in this network."
         raise InputError(msg)
     signed = table["score"].to_numpy(dtype=float) * (table["sign"].to_numpy() if "sign" in table else 1.0)
-    places = table["cre" if "cre" in table else "peak"].astype(str)
-    arcs = table.assign(cre=places, signed=signed).groupby("cre")["signed"].sum()
+    arcs = table.assign(cre=table["cre"].astype(str), signed=signed).groupby("cre")["signed"].sum()
     arcs = arcs.loc[arcs.abs().nlargest(MOST).index]
     arcs = arcs[arcs.abs() >= LEAST * arcs.abs().max()]
     _, start, end = parse_peaks(arcs.index)
@@ -122,6 +123,8 @@ def locus(
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     tidy(ax)
+    width = ax.bbox.width / ax.figure.dpi
+    ax.locator_params(axis="x", nbins=max(2, int(width / 0.6)))  # as many as do not touch, in inches
     ax.xaxis.set_major_formatter(lambda v, _: f"{v / 1e6:.3f}")
     ax.set_xlabel(f"{chrom} (Mb)")
     return ax

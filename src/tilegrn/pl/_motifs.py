@@ -182,7 +182,7 @@ def motif_hits(
         tss = tss_table(mdata)
         draw_tss(ax, tss[tss["chrom"] == chrom], gene, (start, end), foot=0.35, head=-0.15, text=-0.45)
         for pos in tss.loc[(tss["gene"] == gene) & (tss["chrom"] == chrom), "pos"]:
-            ax.axvline(pos, color="black", linewidth=0.7, linestyle=":", zorder=0)
+            ax.vlines(pos, 0.35, 2.6 + len(shown), color="black", linewidth=0.7, linestyle=":", zorder=0)
     _draw_windows(ax, mdata, peaks.index.to_numpy(), atac, (chrom, start, end), y=1)
     for left, right in zip(peaks["start"], peaks["end"], strict=True):
         _box(ax, left, right, 2, color="#555555", height=0.5)

@@ -302,7 +302,7 @@ def _links(mdata: MuData, links: pd.DataFrame | None, *, rna: str, atac: str, la
     header = ["peak", "TG", "score", "distance (bp)", "correlation"]
     rows = [
         [
-            str(row["peak"]),
+            str(row["cre"]),
             str(row["target"]),
             f"{row['score']:.3f}",
             f"{int(row['distance']):,}",
@@ -342,8 +342,8 @@ def _compatible(mdata: MuData, model: GRNModel, *, rna: str, atac: str, layer: s
         "TF expression known": _percent(found.tfs_known),
         "Genes trained on": _percent(found.genes_trained),
         "Genes predicted from windows alone": _percent(found.genes_from_windows),
-        "Depth of the RNA, of the training cells'": _number(found.rna_depth_ratio, 2),
-        "Depth of the ATAC, of the training cells'": _number(found.atac_depth_ratio, 2),
+        "RNA depth over that of the training cells": _number(found.rna_depth_ratio, 2),
+        "ATAC depth over that of the training cells": _number(found.atac_depth_ratio, 2),
         "Shift of the mean state, in standard deviations": _number(found.component_shift, 2),
         "Spearman correlation of mean expression": _number(found.expression_correlation, 2),
     }

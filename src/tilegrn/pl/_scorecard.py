@@ -10,6 +10,7 @@ from tilegrn._core import keys as K
 from tilegrn._core import store
 from tilegrn.errors import InputError
 from tilegrn.pl import _style
+from tilegrn.tl.evaluate._report import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,20 +22,6 @@ if TYPE_CHECKING:
     from tilegrn.tl.evaluate._report import Scorecard
 
 __all__ = ["draw_genes", "draw_groups", "draw_means", "label_of", "scorecard"]
-
-_NAMES = {
-    "model": "tilegrn",
-    "mean": "gene mean",
-    "depth": "depth only",
-    "ridge": "ridge",
-    "lsi": "ridge on ATAC components",
-    "low_rank": "reduced-rank ridge",
-    "lightgbm": "LightGBM",
-    "mlp": "MLP",
-    "deepset": "DeepSet",
-    "mlp_teacher": "MLP + teacher",
-    "deepset_teacher": "DeepSet + teacher",
-}
 
 
 def draw_means(ax: Axes, card: Scorecard, *, lead: bool = True) -> None:
@@ -62,11 +49,6 @@ def draw_means(ax: Axes, card: Scorecard, *, lead: bool = True) -> None:
     _style.tidy(ax)
     ax.tick_params(axis="y", length=0)
     ax.locator_params(axis="x", nbins=3)
-
-
-def label_of(method: str) -> str:
-    """Name of a method as figures and reports write it."""
-    return _NAMES.get(str(method), str(method).replace("_", " "))
 
 
 def _beside(ax: Axes, text: str, y: float, colour: str) -> None:

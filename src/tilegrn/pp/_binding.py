@@ -83,7 +83,7 @@ def motifs_to_tfs(
     genes
         Gene symbols of the RNA; TFs are found among these.
     aliases
-        Motif name (or its part before the bracket) to gene symbols; goes before the built-in table.
+        Motif name (or its part before the bracket) to gene symbols; overrules the built-in table.
     score
         Scores handed over for the sources; used for a TF that has one source only, as scores of several do not add up.
     """
@@ -222,7 +222,7 @@ def add_binding(
         ``homer_binding_score``; a DataFrame or a .parquet, .tsv or .csv file. :func:`tilegrn.io.read_homer` makes it
         from an ``annotatePeaks.pl`` output.
     aliases
-        Name of a motif, or its part before the bracket, to one or several gene symbols; goes before the built-in table.
+        Name of a motif, or its part before the bracket, to one or several gene symbols; overrules the built-in table.
     rna, atac
         Names of the modalities.
     copy
@@ -304,7 +304,7 @@ def mark_tfs(mdata: MuData, tfs: Iterable[str] | str | Path, *, rna: str = "rna"
     if isinstance(tfs, str | Path):
         path = Path(tfs)
         if not path.is_file():
-            msg = f"The TF list '{path}' does not exist."
+            msg = f"The TF list '{path}' does not exist. Symbols themselves are given as a list: ['{path}']."
             raise InputError(msg)
         tfs = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     names = list(dict.fromkeys(str(t) for t in tfs))

@@ -118,7 +118,7 @@ def tss_distance(
 
     Kept are distances in bp of windows within ``max_distance`` (inclusive). Every later step scores them as
     :math:`e^{-d / decay}`, the decay that LINGER uses for cis-regulatory potential (Yuan and Duren, Nat Biotechnol
-    2024). Distances have no sign and no strand. Only windows that hold a peak are measured.
+    2025). Distances have no sign and no strand. Only windows that hold a peak are measured.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def tss_distance(
     --------
     >>> grn.pp.tss_distance(mdata, "tss.bed")  # or "mm10", "hg38"
     >>> grn.get.window_tg(mdata).columns.tolist()
-    ['window_id', 'target_id', 'distance', 'distance_score']
+    ['window_id', 'target_id', 'TSS_dist', 'TSS_dist_score']
     """
     mdata = check.start(mdata, rna, atac, copy=copy)
     adata = mdata.mod[rna]

@@ -63,7 +63,7 @@ def homer_binding(
     progress
         Show a progress bar.
     aliases
-        Name of a motif, or its part before the bracket, to one or several gene symbols; goes before the built-in table.
+        Name of a motif, or its part before the bracket, to one or several gene symbols; overrules the built-in table.
     rna, atac
         Names of the modalities.
     copy

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Index = NDArray[np.int64]
     Predict = Callable[[Index], tuple[NDArray[np.floating[Any]], Float]]
 
-__all__ = ["HeldOut", "Scorecard", "judge"]
+__all__ = ["HeldOut", "Scorecard", "judge", "label_of"]
 
 MODEL: Final = "model"
 """Row of the scorecard that holds the predictions in the layer."""
@@ -327,6 +327,26 @@ def _mean(values: NDArray[Any]) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
 
 
+_NAMES = {
+    "model": "tilegrn",
+    "mean": "gene mean",
+    "depth": "depth only",
+    "ridge": "ridge",
+    "lsi": "ridge on ATAC components",
+    "low_rank": "reduced-rank ridge",
+    "lightgbm": "LightGBM",
+    "mlp": "MLP",
+    "deepset": "DeepSet",
+    "mlp_teacher": "MLP + teacher",
+    "deepset_teacher": "DeepSet + teacher",
+}
+
+
+def label_of(method: str) -> str:
+    """Name of a method as sentences, figures and reports write it."""
+    return _NAMES.get(str(method), str(method).replace("_", " "))
+
+
 def in_words(table: pd.DataFrame, *, n_cells: int, n_genes: int, held_out: str) -> str:
     """Say in one sentence how the model compares with the best baseline."""
     model = table.iloc[0]
@@ -340,8 +360,7 @@ def in_words(table: pd.DataFrame, *, n_cells: int, n_genes: int, held_out: str) 
     best = others.loc[others["pearson"].idxmax()]
     gap, low, high = best["difference"], best["difference_low"], best["difference_high"]
     name = str(best["method"])
-    shown = {"lsi": "a ridge regression on ATAC components"}.get(name, name.replace("_", " "))
-    against = f"the best baseline, {shown}, at {best['pearson']:.3f}"
+    against = f"the best baseline, {label_of(name)}, at {best['pearson']:.3f}"
     if not np.isfinite(low):
         side = "above" if gap > 0 else "below"
         return f"{text}, {abs(gap):.3f} {side} {against} (no interval: n_bootstrap=0)."

@@ -98,13 +98,14 @@ def knockout(
     -------
     DataFrame, one row per group and gene, largest change first:
 
-    - ``group``, ``target``, ``n_cells``,
+    - ``group``, ``target``,
     - ``log2_fold_change``: of the mean predicted rate over the group's cells,
     - ``model_log2_fold_change``: the same without direct effects,
     - ``mean_rate``: before, counts at size factor 1,
     - ``sd``: of the change over the networks (NaN with one), and ``z``: change / sd (NaN where they agree to the last
       digits),
-    - ``share``: of the cells that change in that direction.
+    - ``share``: of the cells that change in that direction,
+    - ``n_cells``: of the group.
 
     Raises
     ------
@@ -114,7 +115,7 @@ def knockout(
     Notes
     -----
     On simulated data, direct effects and re-simulated changes of affected genes rank alike (Spearman .78 to .96, the
-    model alone .36 to .70; see the benchmark of networks), but their size is underestimated, about twofold: read the
+    model alone .36 to .77; see the benchmark of networks), but their size is underestimated, about twofold: read the
     order and the sign, not the size.
     Direct effects need many cells; they are linear in the TF's log1p expression and cut at 1/20 and 20-fold.
 

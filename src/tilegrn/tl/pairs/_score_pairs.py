@@ -71,8 +71,9 @@ def score_pairs(
         ``chrom, start, end`` (bp, half-open) and ``gene``, any index, any further columns; or a PyRanges with ``gene``.
         Elements need not be peaks.
     model
-        Not read, with a warning: what a trained model weighs pairs by adds nothing to the score (-.010 of AUPRC, 95 %
-        interval -.022 to .001, on the pairs of the shipped weights; ``benchmarks/pairs_with_model.py``).
+        Changes nothing: it is not read, and a warning says so. What a trained model learned of pairs did not improve
+        the score (AUPRC -.010, 95 % interval -.022 to .001, on the pairs of the shipped weights;
+        ``benchmarks/pairs_with_model.py``).
     groupby, group
         Column of ``obs``, and the group to score for. Without them all cells are one group, and the features of other
         groups fall away (a set of weights of its own).
