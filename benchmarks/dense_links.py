@@ -66,7 +66,7 @@ def measure(path: str) -> dict:
         "features": logit(table["score"].to_numpy()) - added,
         "tl.links": table["score"].to_numpy(),
     }
-    pair = pd.MultiIndex.from_arrays([table["cre"].astype(str), table["target"].astype(str)])
+    pair = pd.MultiIndex.from_arrays([table["peak"].astype(str), table["target"].astype(str)])
     truth = pair.isin(pd.MultiIndex.from_frame(mdata.uns["links"][["peak", "gene"]]))
     distal = (table["distance"] >= DISTAL).to_numpy()
     auprc = METRICS.index("auprc")

@@ -81,7 +81,7 @@ plt.show()
 links = grn.tl.links(mdata, top=None)
 regulates = pd.read_csv(folder / "truth.tsv", sep="\t")[["cre", "target"]].drop_duplicates()
 pairs = set(zip(regulates["cre"], regulates["target"], strict=True))
-true = np.array([pair in pairs for pair in zip(links["cre"].astype(str), links["target"].astype(str), strict=True)])
+true = np.array([pair in pairs for pair in zip(links["peak"].astype(str), links["target"].astype(str), strict=True)])
 print(f"{true.sum()} true of {len(links):,} pairs")
 print(f"average precision: links {average_precision_score(true, links['score']):.3f}, "
       f"nearness {average_precision_score(true, -links['distance']):.3f}, chance {true.mean():.3f}")  # fmt: skip

@@ -94,7 +94,7 @@ def test_links_are_those_of_the_call(data, prepared, assembly, tmp_path, capsys)
     got = pd.read_csv(out)
     assert f"{len(want):,} links" in capsys.readouterr().out
     pd.testing.assert_series_equal(got["score"], want["score"].reset_index(drop=True), check_dtype=False)
-    assert got["cre"].tolist() == want["cre"].astype(str).tolist()
+    assert got["peak"].tolist() == want["peak"].astype(str).tolist()
     assert ran("links", data / "multiome.h5mu", tmp_path / "links.bedpe", *assembly) == 0
     assert (tmp_path / "links.bedpe").read_text().startswith("#")
 

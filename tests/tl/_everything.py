@@ -196,7 +196,7 @@ def linked(mdata):
     pairs["regulated"] = (pairs["start"] // 1000 % 3 == 0).astype(int)
     scored = grn.tl.score_pairs(mdata, pairs, groupby="cell_type", group=table["group"].astype(str).min())
     return {
-        "tl.links": rows(table, "group", "cre", "target"),
+        "tl.links": rows(table, "group", "peak", "target"),
         "tl.score_pairs": pairs.assign(score=scored),
         "tl.fit_pairs": grn.tl.fit_pairs(mdata, pairs, n_boot=5).table,
     }

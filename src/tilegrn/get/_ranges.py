@@ -20,7 +20,7 @@ __all__ = ["ranges"]
 
 logger = logging.getLogger(__name__)
 
-_PLACES = ("cre", "peak_id", "window_id")
+_PLACES = ("cre", "peak", "peak_id", "window_id")
 """Columns of our tables that name an interval, the first of which counts."""
 
 
@@ -35,7 +35,7 @@ def ranges(mdata: MuData, what: Literal["windows", "peaks"] | pd.DataFrame = "wi
         Multiome data.
     what
         ``"windows"`` that hold peaks, ``"peaks"``, or a table such as edges, links or :func:`peak_tg`: its intervals
-        are those of the first of the columns ``cre``, ``peak_id``, ``window_id``, else ``chrom, start, end``.
+        are those of the first of the columns ``cre``, ``peak``, ``peak_id``, ``window_id``, else ``chrom, start, end``.
     atac
         Name of the modality.
 

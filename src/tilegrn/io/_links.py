@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_links"]
 
-_NEEDED = ("cre", "target", "tss", "score")
+_NEEDED = ("peak", "target", "tss", "score")
 
 
 def write_links(
@@ -35,7 +35,7 @@ def write_links(
     path
         Replaced if there; whole or not at all. ``.gz`` compresses.
     table
-        From :func:`tilegrn.tl.links`: ``cre`` (``chrom:start-end``), ``target``, ``tss`` (0-based), ``score`` (0 to
+        From :func:`tilegrn.tl.links`: ``peak`` (``chrom:start-end``), ``target``, ``tss`` (0-based), ``score`` (0 to
         1), and perhaps ``group``.
     format
         ``"bedpe"``: ``chrom1, start1, end1`` of the peak, ``chrom2, start2, end2`` of the TSS, name (the gene), score,
@@ -80,7 +80,7 @@ def write_links(
 
 def _places(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
     """Peaks as intervals, genes, and groups ('.' without), without blanks, which separate columns in browsers."""
-    names = table["cre"].astype(str)
+    names = table["peak"].astype(str)
     distinct = list(names.unique())
     if distinct:
         chrom, start, end = parse_peaks(distinct)

@@ -51,7 +51,8 @@ def locus(
     tf
         Arcs of this TF only; all TFs of a window summed by default.
     links
-        A table ``cre, target, score`` instead of the stored triplets, such as from :func:`tilegrn.tl.links`.
+        A table ``cre`` (or ``peak``), ``target, score`` instead of the stored triplets, such as from
+        :func:`tilegrn.tl.links`.
     flank
         Bases shown beyond the outermost window and TSS.
     group
@@ -83,8 +84,9 @@ def locus(
         raise InputError(msg)
     chrom = str(mine["chrom"].iloc[0])
     own = mine.loc[mine["chrom"] == chrom, "pos"].to_numpy(dtype=np.int64)
-    if links is not None and not {"cre", "target", "score"} <= set(links.columns):
-        msg = f"links has the columns {list(map(str, links.columns))}; it needs cre, target, score, as of grn.tl.links."
+    if links is not None and not ({"target", "score"} <= set(links.columns) and {"cre", "peak"} & set(links.columns)):
+        given = list(map(str, links.columns))
+        msg = f"links has the columns {given}; it needs peak (or cre), target, score, as of grn.tl.links."
         raise InputError(msg)
     table = stored(mdata, level="triplet") if links is None else as_edges(links.assign(source=links.get("source", "")))
     table = one_group(table, group)
@@ -95,7 +97,8 @@ def locus(
         msg = f"'{gene}' has no edge through a window{'' if tf is None else f' from {tf}'} in this network."
         raise InputError(msg)
     signed = table["score"].to_numpy(dtype=float) * (table["sign"].to_numpy() if "sign" in table else 1.0)
-    arcs = table.assign(cre=table["cre"].astype(str), signed=signed).groupby("cre")["signed"].sum()
+    places = table["cre" if "cre" in table else "peak"].astype(str)
+    arcs = table.assign(cre=places, signed=signed).groupby("cre")["signed"].sum()
     arcs = arcs.loc[arcs.abs().nlargest(MOST).index]
     arcs = arcs[arcs.abs() >= LEAST * arcs.abs().max()]
     _, start, end = parse_peaks(arcs.index)

@@ -302,7 +302,7 @@ def _links(mdata: MuData, links: pd.DataFrame | None, *, rna: str, atac: str, la
     header = ["peak", "TG", "score", "distance (bp)", "correlation"]
     rows = [
         [
-            str(row["cre"]),
+            str(row["peak"]),
             str(row["target"]),
             f"{row['score']:.3f}",
             f"{int(row['distance']):,}",

@@ -33,7 +33,7 @@ def every(mdata):
 
 
 def as_pairs(table):
-    span = table["cre"].astype(str).str.extract(r"^(.+):(\d+)-(\d+)$")
+    span = table["peak"].astype(str).str.extract(r"^(.+):(\d+)-(\d+)$")
     return pd.DataFrame(
         {
             "chrom": span[0],
@@ -46,7 +46,7 @@ def as_pairs(table):
 
 def test_every_pair_within_reach_is_listed_once_with_its_distance(mdata, every):
     tss = SITES[SITES["gene"].str.startswith("G")]
-    spans = as_pairs(pd.DataFrame({"cre": mdata["atac"].var_names, "target": ""}))
+    spans = as_pairs(pd.DataFrame({"peak": mdata["atac"].var_names, "target": ""}))
     slow = {}
     for name, (_, p) in zip(mdata["atac"].var_names, spans.iterrows(), strict=True):
         middle = (p["start"] + p["end"]) // 2
@@ -57,7 +57,7 @@ def test_every_pair_within_reach_is_listed_once_with_its_distance(mdata, every):
     for group in "abc":
         mine = every[every["group"] == group]
         found = dict(
-            zip(zip(mine["cre"].astype(str), mine["target"].astype(str), strict=True), mine["distance"], strict=True)
+            zip(zip(mine["peak"].astype(str), mine["target"].astype(str), strict=True), mine["distance"], strict=True)
         )
         assert found == slow
         assert len(mine) == len(slow)
@@ -102,7 +102,7 @@ def test_distance_is_from_the_tss_named_and_reach_is_kept(mdata, every):
 
 def test_activity_of_peaks_is_used(mdata, tmp_path):
     bed = tmp_path / "a.bed"
-    names = as_pairs(pd.DataFrame({"cre": mdata["atac"].var_names, "target": ""}))
+    names = as_pairs(pd.DataFrame({"peak": mdata["atac"].var_names, "target": ""}))
     bed.write_text(
         "".join(f"{c}\t{s}\t{e}\n" for c, s, e in zip(names["chrom"], names["start"], names["end"], strict=True))
     )
@@ -166,7 +166,7 @@ def test_a_file_is_written_whole_or_not_at_all(mdata, tmp_path):
     with pytest.raises(InputError, match="tss"):
         io.write_links(path, table.drop(columns="tss"))
     with pytest.raises(InputError, match="no interval"):
-        io.write_links(path, table.assign(cre="here"))
+        io.write_links(path, table.assign(peak="here"))
     with pytest.raises(InputError, match="unknown"):
         io.write_links(path, table, format="gff")
     assert path.read_text() == "before"
@@ -189,6 +189,6 @@ def test_peaks_on_unknown_chromosomes_and_genes_without_tss_have_no_links(mdata)
     with pytest.warns(UserWarning, match="Nowhere"):
         pp.tss_distance(other, SITES)
     table = tl.links(other, top=None, tss=SITES)
-    assert "chrUn_x:10-400" not in set(table["cre"].astype(str))
+    assert "chrUn_x:10-400" not in set(table["peak"].astype(str))
     assert "Nowhere" not in set(table["target"].astype(str))
     assert np.isfinite(table["score"]).all()

@@ -86,7 +86,7 @@ def test_training_and_all_that_follows(kind, whole, lazily, tmp_path):
             grn.tl.knockout(m, model, **change).set_index("target")["log2_fold_change"] for m in (mdata, kept)
         )
         pd.testing.assert_series_equal(mine.sort_index(), theirs.sort_index(), atol=1e-5)
-    mine, theirs = (grn.tl.links(m).set_index(["cre", "target"])["score"] for m in (mdata, kept))
+    mine, theirs = (grn.tl.links(m).set_index(["peak", "target"])["score"] for m in (mdata, kept))
     pd.testing.assert_series_equal(mine.sort_index(), theirs.sort_index(), atol=1e-6)
 
 

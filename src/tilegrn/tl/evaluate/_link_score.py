@@ -81,7 +81,7 @@ def evaluate_links(
     Parameters
     ----------
     table
-        ``cre`` (a window or peak), ``target, score``, and any number of sources: scores of a place and gene are
+        ``cre`` (a window) or ``peak``, ``target, score``, and any number of sources: scores of a place and gene are
         added up.
     truth
         ``chrom, start, end`` (bp, half-open), ``gene``, ``regulated`` (bool or 0/1). Chromosomes may be called ``1`` or
@@ -98,7 +98,7 @@ def evaluate_links(
     if missing:
         msg = f"The table of tested pairs has no column {missing}; it needs {list(_COLUMNS)}."
         raise InputError(msg)
-    if not {"cre", "score"} <= set(table.columns):
+    if not {"cre", "peak"} & set(table.columns) or "score" not in table:
         msg = "To rank elements the edges need the columns 'cre' and 'score': use the triplets, or grn.tl.links."
         raise InputError(msg)
     pairs = truth.reset_index(drop=True).copy()
@@ -152,7 +152,8 @@ def _on_chromosomes(
 
     Without data the windows of the edges say what chromosomes are called, but not which there are.
     """
-    cre = table["cre"].astype(str)
+    column = "cre" if "cre" in table else "peak"
+    cre = table[column].astype(str)
     listed = pd.unique(cre)
     span = pd.Series(listed).str.extract(_SPAN)[0].to_numpy(dtype=object)
     own = [str(c) for c in pd.unique(span[~pd.isna(span)])]
@@ -164,7 +165,7 @@ def _on_chromosomes(
     if any(c != k for c, k in called.items()):
         heads = zip(listed, span, strict=True)
         renamed = {w: f"{called[c]}{w[len(c) :]}" for w, c in heads if c in called}
-        table = table.assign(cre=cre.map(lambda w: renamed.get(w, w)).to_numpy())
+        table = table.assign(**{column: cre.map(lambda w: renamed.get(w, w)).to_numpy()})
     chrom = pairs["chrom"].astype(str)
     called = pair_chroms(pd.unique(chrom), known, "tested pair", total=False)
     there = chrom.isin(list(called)).to_numpy()
@@ -190,7 +191,7 @@ def _best(table: pd.DataFrame, pairs: pd.DataFrame, names: NDArray[np.object_]) 
     """Largest score over windows or peaks that each tested element touches; ``names``: genes of the pairs."""
     plain = pd.DataFrame(
         {
-            "cre": table["cre"].astype(str).to_numpy(),
+            "cre": table["cre" if "cre" in table else "peak"].astype(str).to_numpy(),
             "gene": table["target"].astype(str).to_numpy(),
             "score": np.abs(table["score"].to_numpy(dtype=np.float64)),
         }

@@ -70,7 +70,7 @@ def links(
     mdata
         Multiome data after :func:`tilegrn.pp.tss_distance`.
     model
-        Changes nothing, see :func:`score_pairs`.
+        Not read, see :func:`score_pairs`.
     groupby, group
         Column of ``obs``: links of each group, or of one.
     top
@@ -84,10 +84,10 @@ def links(
 
     Returns
     -------
-    DataFrame ``group, cre`` (the peak), ``target`` (categorical), ``score`` (float64, 0 to 1), ``rank`` (int32, within
-    gene and group, from 1), ``distance`` (bp, int64, from the peak's middle to the nearest TSS), ``tss`` (int64,
-    0-based), ``correlation`` (float32, shrunken, over all cells), ``accessibility`` (float32, fragments per million of
-    the group in peaks within 250 bp); best first within a group. ``attrs`` as for :func:`score_pairs`.
+    DataFrame ``group, peak, target`` (categorical), ``score`` (float64, 0 to 1), ``rank`` (int32, within gene and
+    group, from 1), ``distance`` (bp, int64, from the peak's middle to the nearest TSS), ``tss`` (int64, 0-based),
+    ``correlation`` (float32, shrunken, over all cells), ``accessibility`` (float32, fragments per million of the group
+    in peaks within 250 bp); best first within a group. ``attrs`` as for :func:`score_pairs`.
     :func:`tilegrn.io.write_links` writes it for genome browsers, :func:`tilegrn.pl.locus` draws it.
 
     Raises
@@ -101,7 +101,7 @@ def links(
     --------
     >>> links = grn.tl.links(mdata, groupby="cell_type", top=5)
     >>> links.columns.tolist()[:5]
-    ['group', 'cre', 'target', 'score', 'rank']
+    ['group', 'peak', 'target', 'score', 'rank']
     """
     if model is not None:
         warn_model_unread(stacklevel=3)
@@ -147,9 +147,9 @@ def links(
         out.append(whole.assign(group=i))
     table = pd.concat(out, ignore_index=True)
     table["group"] = labelled(table["group"].to_numpy(), wanted)
-    table["cre"] = labelled(table["cre"].to_numpy(), names)
+    table["peak"] = labelled(table["peak"].to_numpy(), names)
     table["target"] = labelled(table["target"].to_numpy(), data.genes[: data.n_data])
-    table = table[["group", "cre", "target", "score", "rank", "distance", "tss", "correlation", "accessibility"]]
+    table = table[["group", "peak", "target", "score", "rank", "distance", "tss", "correlation", "accessibility"]]
     table.attrs = {"features": chosen, "effective_axes": 0.0 if evidenced is None else evidenced.axes}
     return table
 
@@ -266,7 +266,7 @@ def _best(
         order, rank = order[rank <= top], rank[rank <= top]
     return pd.DataFrame(
         {
-            "cre": near.peak[order],
+            "peak": near.peak[order],
             "target": near.gene[order],
             "score": expit(odds[order]),
             "rank": rank.astype(np.int32),
