@@ -74,9 +74,7 @@ def test_no_more_entries_are_believed_than_the_file_can_hold(tmp_path, ratio):
     n = next(n for n in most if len(claiming(n)) == len(claiming(n + 1)) and len(claiming(n)) * ratio // 4 == n)
     with pytest.raises(InputError, match=rf"its header names {n:,} entries, and it has fewer"):
         read_counts(write(tmp_path, claiming(n)), 4, 3)
-    with pytest.raises(
-        InputError, match=rf"has \d+ bytes but claims to hold {n + 1:,} entries; it is cut short"
-    ):
+    with pytest.raises(InputError, match=rf"has \d+ bytes but claims to hold {n + 1:,} entries; it is cut short"):
         read_counts(write(tmp_path, claiming(n + 1)), 4, 3)
 
 
