@@ -106,6 +106,8 @@ def _entries(
                             raise InputError(msg + "Export the raw counts.")
                         value[done:end] = held
                     done = end
+            elif any(line.strip() for line in file):
+                done = 1
     except MemoryError as err:
         msg = f"'{path}' is too large for the memory that is left. Take fewer cells, or use a larger machine."
         raise InputError(msg) from err
@@ -126,9 +128,7 @@ def _damaged(path: Path, what: str) -> NoReturn:
 
 def _skip_header(file: Any) -> None:
     """Leave a file at its first entry."""
-    for line in file:
-        if line.strip() and not line.startswith(b"%"):
-            return
+    next((line for line in file if line.strip() and not line.startswith(b"%")), None)
 
 
 def _header(path: Path) -> tuple[int, int, int, bool]:
