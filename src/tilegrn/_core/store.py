@@ -160,7 +160,7 @@ def check_peaks_unchanged(mdata: MuData, atac: str, where: str, step: str) -> No
     now = names_fingerprint(mdata.mod[atac].var_names)
     if made_from != now:
         msg = (
-            f"{where} was made from {str(made_from).partition(':')[0]} peaks, but '{atac}' now has other ones "
+            f"{where} was made from {str(made_from).partition(':')[0] or 'unknown'} peaks, but '{atac}' now has other ones "
             f"({mdata.mod[atac].n_vars}). Run {CALLS[step]} again."
         )
         raise StaleError(msg)
