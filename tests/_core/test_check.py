@@ -38,8 +38,8 @@ def test_modalities_are_named():
         check.modality(mdata["rna"], "rna")
     with pytest.raises(InputError, match=r"no modality 'gex'; it has \['rna', 'atac'\]\. Name yours"):
         check.start(mdata, "rna", "gex", copy=False)
+    mdata.mod["rna"] = mdata["rna"][:0].copy()
     with pytest.raises(InputError, match=r"'rna' has shape \(0, 5\): nothing to work on"):
-        mdata.mod["rna"] = mdata["rna"][:0].copy()
         check.start(mdata, "atac", "rna", copy=True)
 
 
@@ -101,9 +101,7 @@ def stored(kind, folder):
     return a
 
 
-@pytest.mark.parametrize(
-    "kind", ["csc", "dask", "file", "integers", "zeros are stored", "twice one place", "booleans"]
-)
+@pytest.mark.parametrize("kind", ["csc", "dask", "file", "integers", "zeros are stored", "twice one place", "booleans"])
 def test_counts_of_every_storage(kind, tmp_path):
     a = stored(kind, tmp_path)
     layer = None if kind == "file" else "sparse"
@@ -178,7 +176,11 @@ ODD = {
     "nan": (np.nan, True, r"^'rna'\.X holds 1 NaN or infinite values, e\.g\. cell 'c2', feature 'c'\. Replace them"),
     "infinite": (np.inf, False, "1 NaN or infinite values, .*cell 'c2', feature 'c'"),
     "negative": (-2, False, r"^'rna'\.X holds 1 negative values, e\.g\. -2.* at cell 'c2', feature 'c'\. Counts"),
-    "fraction": (0.123456, True, r"holds 1 values that are not whole numbers, e\.g\. 0\.1235 at cell 'c2', feature 'c'"),
+    "fraction": (
+        0.123456,
+        True,
+        r"holds 1 values that are not whole numbers, e\.g\. 0\.1235 at cell 'c2', feature 'c'",
+    ),
 }
 
 
@@ -205,9 +207,9 @@ def test_values_in_a_file_are_looked_at_as_they_are_read(tmp_path):
     backed = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
     rows = check.count_rows(backed, "rna", look=False)
     np.testing.assert_array_equal(rows[np.array([3, 0])].toarray(), COUNTS[[3, 0]])
-    with pytest.raises(InputError, match="0.5 at cell 'c2', feature 'a'"):
+    with pytest.raises(InputError, match=r"0\.5 at cell 'c2', feature 'a'"):
         rows[np.array([3, 2])]
-    with pytest.raises(InputError, match="0.5 at cell 'c2', feature 'a'"):
+    with pytest.raises(InputError, match=r"0\.5 at cell 'c2', feature 'a'"):
         check.count_rows(backed, "rna")
     fractions = check.count_rows(backed, "rna", integer=False)
     assert fractions[np.array([2])].toarray().tolist() == [[0.5, 0, 5]]
@@ -275,7 +277,9 @@ def test_annotation_that_differs_is_said_and_the_first_place_counts():
     mdata = four()
     mdata["rna"].obs["kind"] = list("pqpq")
     mdata["atac"].obs["kind"] = list("ppqq")
-    with pytest.warns(UserWarning, match=r"^'kind' differs between mdata\['rna'\]\.obs and mdata\['atac'\]\.obs for 2 of 4 "):
+    with pytest.warns(
+        UserWarning, match=r"^'kind' differs between mdata\['rna'\]\.obs and mdata\['atac'\]\.obs for 2 of 4 "
+    ):
         assert labels(mdata).tolist() == list("pqpq")
     for name in ("rna", "atac"):
         mdata[name].obs["kind"] = [None, "a", "b", "c"]

@@ -79,7 +79,11 @@ def test_any_one_will_do_where_not_all_must_be_there():
 @pytest.mark.parametrize(
     ("names", "known", "message"),
     [
-        (["chrM", "MT"], ["chrM"], r"^The peaks name one chromosome in two ways, 'chrM' and 'MT' \('chrM'\)\. Rename one"),
+        (
+            ["chrM", "MT"],
+            ["chrM"],
+            r"^The peaks name one chromosome in two ways, 'chrM' and 'MT' \('chrM'\)\. Rename one",
+        ),
         (["M", "chrMT"], ["MT"], r"'M' and 'chrMT' \('MT'\).* of them in the peak names"),
     ],
 )

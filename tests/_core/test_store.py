@@ -203,7 +203,9 @@ def test_other_peaks_are_noticed(cells):
     mdata = built(cells)
     mdata["atac"].var_names = ["p0", "p1", "p2", "p3", "other"]
     slot = "obsm" if cells else "varm"
-    said = rf"^atac\.{slot}\['windows'\] was made from 5 peaks, but 'atac' now has other ones \(5\)\. Run grn\.pp\.bin_p"
+    said = (
+        rf"^atac\.{slot}\['windows'\] was made from 5 peaks, but 'atac' now has other ones \(5\)\. Run grn\.pp\.bin_p"
+    )
     with pytest.raises(StaleError, match=said):
         store.window_rows(mdata)
 
@@ -222,14 +224,18 @@ def test_matrices_on_other_windows_are_noticed():
     assert store.distance_rule(mdata) == DistanceRule(5, 2.0, "center", "nearest", "")
     store.put_record(mdata, K.REC_TSS, {**tss, "sha256": "ab"})
     assert store.distance_rule(mdata).tss_sha256 == "ab"
-    said = r"^rna\.varm\['tss_distance'\] has 4 columns made on another set of windows than the current 4: windows of 1000"
+    said = (
+        r"^rna\.varm\['tss_distance'\] has 4 columns made on another set of windows than the current 4: windows of 1000"
+    )
     for record in ({**tss, "grid": "other"}, {k: v for k, v in tss.items() if k != "grid"}):
         store.put_record(mdata, K.REC_TSS, record)
         with pytest.raises(StaleError, match=said):
             store.tss_distance(mdata)
     store.put_record(mdata, K.REC_TSS, tss)
     store.set_elem(mdata["rna"], "varm", K.TSS_DISTANCE, distance[:, :3])
-    with pytest.raises(StaleError, match=r"has 3 columns .* the current 4: .* Run grn\.pp\.tss_distance\(mdata, tss\) ag"):
+    with pytest.raises(
+        StaleError, match=r"has 3 columns .* the current 4: .* Run grn\.pp\.tss_distance\(mdata, tss\) ag"
+    ):
         store.tss_distance(mdata)
     store.set_elem(mdata["rna"], "varm", K.TSS_DISTANCE, distance.astype(np.float32))
     with pytest.raises(StaleError, match=r"^rna\.varm\['tss_distance'\] holds scores, as tilegrn 0\.1 wrote them"):
@@ -248,12 +254,16 @@ def test_binding_comes_with_the_names_of_its_columns():
         mat, tfs = store.peak_binding(mdata, **given)
         assert tfs == ["a", "b"]
         np.testing.assert_array_equal(mat.toarray(), hits.toarray() * factor)
-    with pytest.raises(StaleError, match=r"^rna\.varm\['homer_binding'\] was made from unknown peaks, .*Run grn\.pp\.add_binding"):
+    with pytest.raises(
+        StaleError, match=r"^rna\.varm\['homer_binding'\] was made from unknown peaks, .*Run grn\.pp\.add_binding"
+    ):
         store.window_binding(mdata)
     store.put_record(mdata, K.REC_BINDING, {**store.get_record(mdata, K.REC_BINDING), "peaks": peaks})
     assert store.window_binding(mdata).shape == (3, 4)
     store.set_elem(mdata["atac"], "varm", K.PEAK_BINDING, hits[:, :1])
-    with pytest.raises(StaleError, match=r"^atac\.varm\['homer_binding'\] has 1 columns for 2 TFs\. Run grn\.pp\.add_b"):
+    with pytest.raises(
+        StaleError, match=r"^atac\.varm\['homer_binding'\] has 1 columns for 2 TFs\. Run grn\.pp\.add_b"
+    ):
         store.peak_binding(mdata, score=False)
 
 
@@ -283,7 +293,10 @@ def test_a_split_of_cells_that_were_taken_away_brings_the_axis_up_to_date():
     ("labels", "message"),
     [
         (["train", None, "val", None, "val", "val"], r"\['split'\] has no value for 2 of 6 cells\. Run grn\.pp\.split"),
-        (["train", "x", "a", *["val"] * 3], r"holds \['a', 'x'\]; a split has only 'train', 'val' and 'test'\. .*split="),
+        (
+            ["train", "x", "a", *["val"] * 3],
+            r"holds \['a', 'x'\]; a split has only 'train', 'val' and 'test'\. .*split=",
+        ),
         (["val"] * 6, r"^mdata\.obs\['split'\] marks no cell as 'train'\. Run grn\.pp\.split_cells\(mdata\)\.$"),
     ],
 )

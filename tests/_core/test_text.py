@@ -21,7 +21,9 @@ def test_a_file_that_is_there(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-@pytest.mark.parametrize("data", [b"a\r\nb", b"", "\ufeffä\n".encode(), b"x" * 10], ids=["crlf", "empty", "mark", "ten"])
+@pytest.mark.parametrize(
+    "data", [b"a\r\nb", b"", "\ufeffä\n".encode(), b"x" * 10], ids=["crlf", "empty", "mark", "ten"]
+)
 def test_text_comes_as_it_is_without_its_mark(tmp_path, pack, data):
     path = tmp_path / "x.txt"  # told by its bytes, not its name
     path.write_bytes(pack(data))

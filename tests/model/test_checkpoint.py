@@ -80,7 +80,9 @@ def test_other_things_are_not_replaced(folder, tmp_path):
     (mine / "thesis.txt").write_text("x")
     (tmp_path / "file").write_text("x")
     for path in (mine, tmp_path / "file"):
-        with pytest.raises(InputError, match=rf"^'.*{path.name}' exists and is no tilegrn step; name another folder\.$"):
+        with pytest.raises(
+            InputError, match=rf"^'.*{path.name}' exists and is no tilegrn step; name another folder\.$"
+        ):
             write_folder(path, TEXT, ARRAYS, kind=STEP)
     for name in "dbca":
         (folder / name).write_text("x")
@@ -190,8 +192,14 @@ BAD_HEADER = (8).to_bytes(8, "little") + b"no json!"
 DAMAGE = {
     "no manifest": (gone("manifest.json"), r"step' holds no manifest\.json: it is no tilegrn step, or was not written"),
     "no text": (gone("step.json"), r"step' lacks step\.json: the step is incomplete\. Remove it\.$"),
-    "no arrays": (gone("arrays.safetensors"), r"step' lacks arrays\.safetensors: the step is incomplete\. Remove it\.$"),
-    "text cut": (cut("step.json"), r"step\.json' does not match its SHA-256 sum: it is truncated or was changed\. Remove"),
+    "no arrays": (
+        gone("arrays.safetensors"),
+        r"step' lacks arrays\.safetensors: the step is incomplete\. Remove it\.$",
+    ),
+    "text cut": (
+        cut("step.json"),
+        r"step\.json' does not match its SHA-256 sum: it is truncated or was changed\. Remove",
+    ),
     "arrays cut": (cut("arrays.safetensors"), r"arrays\.safetensors' does not match its SHA-256 sum"),
     "manifest cut": (cut("manifest.json"), r"manifest\.json' is damaged, it is no valid JSON"),
     "no format": (with_format(None), r"manifest\.json' is damaged: it lacks the number of the format\. Remove it\.$"),
@@ -199,12 +207,21 @@ DAMAGE = {
     "newer": (with_format(3), r"^'.*step' has step format 3, newer than 2; upgrade tilegrn to read it\.$"),
     "older": (with_format(1), r"^'.*step' was saved by an earlier tilegrn \(step format 1\); start anew\.$"),
     "no sums": (lambda f: manifest(f, lambda m: m.pop("sha256")), r"it lacks the SHA-256 sums\. Remove it\.$"),
-    "one sum": (lambda f: manifest(f, lambda m: m["sha256"].pop("step.json")), r"step\.json' does not match its SHA-256"),
+    "one sum": (
+        lambda f: manifest(f, lambda m: m["sha256"].pop("step.json")),
+        r"step\.json' does not match its SHA-256",
+    ),
     "other format in the text": (forged("step.json", b'{"format": 1}'), r"' are of different formats\. Remove it\.$"),
     "forged text": (forged("step.json", b"[]"), r"step\.json' is damaged: it holds no table"),
-    "forged arrays": (forged("arrays.safetensors", BAD_HEADER), r"' is damaged: it is no valid safetensors file \(.+\)\. R"),
+    "forged arrays": (
+        forged("arrays.safetensors", BAD_HEADER),
+        r"' is damaged: it is no valid safetensors file \(.+\)\. R",
+    ),
     "empty arrays": (forged("arrays.safetensors", b""), "it is no valid safetensors file"),
-    "a link": (linked("step.json"), r"step\.json' is a link or no file, which no saved step holds\. Copy the step itself"),
+    "a link": (
+        linked("step.json"),
+        r"step\.json' is a link or no file, which no saved step holds\. Copy the step itself",
+    ),
     "a linked manifest": (linked("manifest.json"), r"manifest\.json' is a link or no file"),
     "a pipe": (pipe, r"step\.json' is a link or no file"),
 }
@@ -223,7 +240,9 @@ def test_what_the_system_does_not_let_read(folder, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(type(folder), "read_bytes", refuse)
-    with pytest.raises(InputError, match=r"manifest\.json' cannot be read \(Permission denied\)\. Check the path and its p"):
+    with pytest.raises(
+        InputError, match=r"manifest\.json' cannot be read \(Permission denied\)\. Check the path and its p"
+    ):
         read_folder(folder, kind=STEP)
 
     def without_a_word(*_):
@@ -242,7 +261,9 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
 
 def test_no_model_is_said_by_the_public_call(tmp_path):
     pytest.importorskip("torch")
-    with pytest.raises(InputError, match=r"holds no manifest\.json: it is no tilegrn model, or was not written to its end"):
+    with pytest.raises(
+        InputError, match=r"holds no manifest\.json: it is no tilegrn model, or was not written to its end"
+    ):
         load_model(tmp_path)
 
 

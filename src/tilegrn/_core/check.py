@@ -348,7 +348,7 @@ def rows_of(mdata: MuData, cells: str | Sequence[str] | NDArray[np.bool_] | None
         return np.arange(len(names))
     wanted = np.asarray([cells] if isinstance(cells, str) else cells)
     if isinstance(cells, pd.Series) and pd.api.types.is_bool_dtype(cells.dtype):
-        wanted = np.asarray(cells.index[cells.fillna(False).astype(bool)])  # nullable text gives nullable masks
+        wanted = np.asarray(cells.index[cells.fillna(value=False).astype(bool)])  # nullable text gives nullable masks
     if wanted.dtype == bool:
         if len(wanted) != len(names):
             msg = f"cells= is a mask of {len(wanted)} for {len(names)} cells."
