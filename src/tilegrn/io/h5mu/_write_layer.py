@@ -64,8 +64,9 @@ def write_layer(
     Raises
     ------
     InputError
-        If the file, the modality or the layer does not exist, the cells or features are others, the layer is there
-        already, the disk has too little room, or the file is open elsewhere. The file is as it was.
+        If the file, the modality or the layer does not exist, the layer holds no numbers, the cells or features are
+        others, the layer is there already, the disk has too little room, or the file is open elsewhere. The file is as
+        it was.
     WriteError
         If the system refuses to write. The file is as it was.
 
@@ -85,6 +86,11 @@ def write_layer(
     values, key = adata.layers[layer], layer if key_added is None else key_added
     if not key or "/" in key or key in {".", ".."}:
         msg = f"A layer cannot be called '{key}' in a file."
+        raise InputError(msg)
+    if sparse.issparse(getattr(values, "_meta", None)):
+        values = values.compute()  # sparse blocks of dask
+    if np.dtype(values.dtype).kind not in "biufc":
+        msg = f"mdata['{modality}'].layers['{layer}'] holds {values.dtype} values; a layer that is added holds numbers."
         raise InputError(msg)
     recover(target)
     check_file(target)
