@@ -14,6 +14,7 @@ from tilegrn._core import atomic
 from tilegrn.errors import InputError, WriteError
 from tilegrn.io import read_h5mu, write_h5mu, write_layer
 from tilegrn.io.h5mu import _write_layer
+from tilegrn.io.h5mu._h5check import named
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_a_file_without_layers(file):
     with h5py.File(file, "r+") as handle:
         del handle["mod/rna/layers"]
     write_layer(file, with_layer(VALUES), "new")
-    assert list(read_h5mu(file)["rna"].layers) == ["new"]
+    assert list(named(read_h5mu(file)["rna"].layers)) == ["new"]
     with h5py.File(file) as handle:
         assert dict(handle["mod/rna/layers"].attrs) == {"encoding-type": "dict", "encoding-version": "0.1.0"}
 

@@ -14,7 +14,7 @@ from tilegrn._core import check
 from tilegrn._core.atomic import check_room, disk_errors, real_target
 from tilegrn._core.text import existing_file
 from tilegrn.errors import InputError, WriteError
-from tilegrn.io.h5mu._h5check import check_file
+from tilegrn.io.h5mu._h5check import check_file, named
 from tilegrn.io.h5mu._journal import changing, recover
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def write_layer(
     target = real_target(existing_file(path, "The h5mu file"))
     adata = check.modality(mdata, modality)
     if layer not in adata.layers:
-        have = sorted(str(k) for k in adata.layers)
+        have = sorted(named(adata.layers))
         msg = f"'{modality}' has no layer '{layer}'; there are {have}. grn.tl.predict(mdata, model) writes 'predicted'."
         raise InputError(msg)
     values, key = adata.layers[layer], layer if key_added is None else key_added
