@@ -1,6 +1,5 @@
 """Files that read_h5mu looks through first: what is refused, and by what name."""
 
-
 import h5py
 import numpy as np
 import pytest
