@@ -351,3 +351,4 @@ def test_gzipped_text_is_the_same_bytes_each_time(tmp_path):
         with new_text(tmp_path / name) as out:
             out.write("abc")
     assert (tmp_path / "x.gz").read_bytes() == (tmp_path / "y.gz").read_bytes()
+    assert (tmp_path / "x.gz").read_bytes()[4:8] == bytes(4)  # the time of writing
