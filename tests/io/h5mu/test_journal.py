@@ -279,6 +279,7 @@ def test_a_disk_that_knows_no_locks_is_not_said_to_be_open_elsewhere(path, monke
 def test_places_and_lengths(path):
     with path.open("r+b", buffering=0) as raw:
         file = Changed(raw)
+        assert file.tell() == 0
         assert file.seek(5) == file.tell() == 5
         assert file.seek(-3, os.SEEK_CUR) == 2
         assert file.seek(-100, os.SEEK_END) == len(OLD) - 100
