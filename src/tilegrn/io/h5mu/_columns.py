@@ -91,17 +91,11 @@ def _text(objects: NDArray[np.object_]) -> Any:
 def _categorical(values: Any, where: str) -> Any:
     array = values.array if isinstance(values, (pd.Series, pd.Index)) else values
     names = array.categories
-    if isinstance(names.dtype, np.dtype) and names.dtype != object:
-        storable(names, where)
-        return values
     plain = storable(names, where)
     if plain is names:
         return values
-    if isinstance(plain, np.ndarray) and plain.dtype == object:
-        plain = pd.Index(plain, dtype=object)
-    return pd.Categorical.from_codes(
-        array.codes, dtype=pd.CategoricalDtype(pd.Index(plain), ordered=bool(array.ordered))
-    )
+    categories = pd.Index(plain, dtype=plain.dtype)  # not what pandas makes of text
+    return pd.Categorical.from_codes(array.codes, dtype=pd.CategoricalDtype(categories, ordered=bool(array.ordered)))
 
 
 def _from_arrow(values: Any, dtype: Any, where: str) -> Any:
@@ -109,8 +103,9 @@ def _from_arrow(values: Any, dtype: Any, where: str) -> Any:
 
     kind = dtype.pyarrow_dtype
     series = pd.Series(values).reset_index(drop=True)
+    held = series.array.__arrow_array__()
     if pa.types.is_null(kind) or re.fullmatch(r"(large_)?string(_view)?", str(kind)):
-        return _objects(series.to_numpy(dtype=object), where)
+        return _objects(np.array(held.to_pylist(), dtype=object), where)
     if pa.types.is_boolean(kind):
         return storable(series.astype("boolean").array, where)
     if pa.types.is_integer(kind):
@@ -119,7 +114,7 @@ def _from_arrow(values: Any, dtype: Any, where: str) -> Any:
     if pa.types.is_floating(kind):
         return series.to_numpy(dtype=np.float64 if str(kind) == "double" else np.float32, na_value=np.nan)
     if pa.types.is_dictionary(kind):
-        return storable(pd.Categorical(series.to_numpy(dtype=object), ordered=bool(kind.ordered)), where)
+        return storable(held.to_pandas().array, where)
     raise _unwritable(values, where, str(dtype))
 
 
