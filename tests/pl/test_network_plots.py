@@ -84,7 +84,7 @@ def test_locus_draws_an_arc_per_window():
     with pytest.raises(MissingStepError, match=r"grn\.tl\.edges"):
         locus(mdata, "G1")
     with pytest.raises(InputError, match=r"needs peak \(or cre\), target, score"):
-        locus(mdata, "G1", links=pd.DataFrame({"peak": ["chr1:0-1000"], "target": "G1", "score": 1.0}))
+        locus(mdata, "G1", links=pd.DataFrame({"window": ["chr1:0-1000"], "target": "G1", "score": 1.0}))
     triplets = pd.DataFrame(
         {
             "group": "all",
