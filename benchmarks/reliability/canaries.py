@@ -29,7 +29,7 @@ import pandas as pd
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.reliability._crafted import resigned
+from benchmarks.reliability._crafted_models import resigned
 from benchmarks.reliability._formats import BED, FORMATS, GTF, MOTIF, NETWORK, PLACES
 from benchmarks.reliability._made import ROOT, table
 

@@ -25,7 +25,8 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.reliability._crafted import CANARY, CRAFTED, canary, resigned
+from benchmarks.reliability._crafted import CANARY, CRAFTED, canary
+from benchmarks.reliability._crafted_models import resigned
 from benchmarks.reliability._formats import FORMATS
 from benchmarks.reliability._made import table
 
