@@ -112,7 +112,7 @@ def test_no_signal_where_it_is_asked_for(tmp_path):
 # Coverage. A stand-in answers as pyBigWig documents it; its "file" is JSON: chromosome -> values of its bases.
 
 STAND_IN = """
-import io, json, os, signal
+import io, json, os, signal, time
 
 class File:
     def __init__(self, path):
@@ -122,6 +122,8 @@ class File:
             os.kill(os.getpid(), signal.SIGSEGV)
         if self.held == "exit":
             raise SystemExit(3)
+        if self.held == "sleep":
+            time.sleep(60)
         if self.held == "list":
             print("[1]", end="", flush=True)
             os._exit(0)
@@ -205,6 +207,12 @@ def test_what_the_child_answers_is_what_the_function_gives(coverage):
 def test_damage_does_not_reach_this_process(coverage, held, how):
     with pytest.raises(InputError, match=rf"^'.*x\.bw' cannot be read as bigWig: {how}\. Copy or download it again\.$"):
         read_activity(coverage(held), PLACES)
+
+
+def test_a_child_that_does_not_end_is_ended(coverage, monkeypatch):
+    monkeypatch.setattr(_bigwig, "_TIMEOUT_S", 0.5)
+    with pytest.raises(InputError, match=r"it is damaged \(pyBigWig did not end within 0\.5 s\)"):
+        read_activity(coverage("sleep"), PLACES)
 
 
 def test_coverage_of_another_assembly(coverage):

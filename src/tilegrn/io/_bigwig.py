@@ -22,14 +22,17 @@ _TIMEOUT_S = 3600
 
 def bigwig_sums(path: Path, places: Sequence[tuple[str, int, int]]) -> dict[str, Any]:
     """Return ``chroms``, ``total`` and ``sums`` of a file, or ``error``: what is wrong with it, or ``missing``."""
-    done = subprocess.run(
-        [sys.executable, "-P", __file__],
-        input=json.dumps([str(path), list(places)]),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_TIMEOUT_S,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", __file__],
+            input=json.dumps([str(path), list(places)]),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"it is damaged (pyBigWig did not end within {_TIMEOUT_S} s)"}
     try:
         found = json.loads(done.stdout.rpartition("\n")[2])
     except ValueError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import fcntl
 import logging
 import os
 import signal
@@ -210,6 +212,25 @@ def test_folders_of_something_else_are_refused(tmp_path):
     with pytest.raises(InputError, match="checkpoint_every is 0"):
         train(ready(), checkpoint=tmp_path / "x", checkpoint_every=0, **QUICK)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path, monkeypatch, caplog):
+    """Before any work, and by the lock of the system: a process that is killed holds nothing."""
+    fall(tmp_path, 2)
+    held = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    before = sorted(p.name for p in tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="Another training keeps itself"):
+        train(ready(), checkpoint=tmp_path, **QUICK)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == before
+    os.close(held)
+
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    train(ready(), checkpoint=tmp_path, **QUICK)
+    assert "lies on a disk without locks" in caplog.text
 
 
 def test_a_full_disk_does_not_end_the_training(whole, tmp_path, monkeypatch, caplog):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import logging
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -17,6 +20,8 @@ from tilegrn._core import store
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -61,7 +66,8 @@ class Survival:
         Raises
         ------
         InputError
-            If the folder holds anything else, no checkpoint is intact, or ``every`` is no number of steps.
+            If the folder holds anything else, another training keeps itself there, no checkpoint is intact, or
+            ``every`` is no number of steps.
         StaleError
             If its checkpoints are of another training.
         """
@@ -78,12 +84,46 @@ class Survival:
             msg = f"checkpoint='{target}' holds more than checkpoints ({', '.join(foreign[:3])}); name another folder."
             raise InputError(msg)
         out = cls(target, training, every)
+        if there:
+            with out.alone():
+                pass
         for name in there:
             if name.startswith(_NETWORK):
                 kept = out._kept(name)
                 if kept.finished() is None:
                     kept.latest(warn=False)
         return out
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder, so that no other training keeps itself there; of processes that train together, the first.
+
+        Raises
+        ------
+        InputError
+            If another training holds it.
+        """
+        from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+        if getattr(rank_zero_only, "rank", 0):
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        held = os.open(self.folder, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                msg = (
+                    f"Another training keeps itself in checkpoint='{self.folder}'. Wait for its end, or name another "
+                    "folder."
+                )
+                raise InputError(msg) from error
+            except OSError:
+                logger.warning("'%s' lies on a disk without locks: let no other training write there.", self.folder)
+            yield
+        finally:
+            os.close(held)
 
     def network(self, i: int) -> Checkpoints:
         """Return where the i-th network keeps itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import time
@@ -202,21 +203,22 @@ def train(
         progress=progress,
     )
     networks, histories, stopped = [], [], False
-    for i in range(n_models):
-        if n_models > 1:
-            _log().info("Network %d of %d", i + 1, n_models)
-        place = None if kept is None else kept.network(i)
-        try:
-            net, history, stopped = _fit_one(
-                source, data, val, vocabulary, preparation, cfg, seed + 1000 * i, options, place
-            )
-        except NotFiniteError as error:
-            msg = named_step(error, data, source.cells[fit_rows], vocabulary.genes)
-            raise FloatingPointError(msg) from error
-        networks.append(net)
-        histories.append(history)
-        if stopped:  # Ctrl-C asks for the end, not for the next network
-            break
+    with contextlib.nullcontext() if kept is None else kept.alone():
+        for i in range(n_models):
+            if n_models > 1:
+                _log().info("Network %d of %d", i + 1, n_models)
+            place = None if kept is None else kept.network(i)
+            try:
+                net, history, stopped = _fit_one(
+                    source, data, val, vocabulary, preparation, cfg, seed + 1000 * i, options, place
+                )
+            except NotFiniteError as error:
+                msg = named_step(error, data, source.cells[fit_rows], vocabulary.genes)
+                raise FloatingPointError(msg) from error
+            networks.append(net)
+            histories.append(history)
+            if stopped:  # Ctrl-C asks for the end, not for the next network
+                break
     model = GRNModel(vocabulary, cfg, preparation, networks, {})
     spread = calibrate(model, val)
     seconds = time.monotonic() - started
