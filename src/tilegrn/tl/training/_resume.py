@@ -103,7 +103,7 @@ class Survival:
         InputError
             If another training holds it.
         """
-        from lightning.pytorch.utilities.rank_zero import rank_zero_only
+        from lightning.pytorch.utilities import rank_zero_only
 
         if getattr(rank_zero_only, "rank", 0):
             yield
