@@ -15,6 +15,7 @@ from scipy import sparse
 import tilegrn as grn
 from tests._small import copied
 from tests.tl._ready import TINY, simulated, sizes_of
+from tilegrn._core.check import as_csr
 from tilegrn._core.mudata import no_pull
 
 mpl.use("Agg")
@@ -225,7 +226,7 @@ def drawn(mdata):
     panels = grn.pl.predicted_vs_observed(mdata, n_genes=3)
     heat = grn.pl.edge_heatmap(mdata, n=6)
     labels = [[t.get_text() for t in ticks] for ticks in (heat.get_yticklabels(), heat.get_xticklabels())]
-    mdata["rna"].obsm["X_umap"] = np.asarray(mdata["rna"].X[:, sorted_columns(mdata)].toarray()[:, :2])
+    mdata["rna"].obsm["X_umap"] = as_csr(mdata["rna"].X, "X")[:, sorted_columns(mdata)].toarray()[:, :2]
     dots = grn.pl.knockout_embedding(mdata, "change", "Gene12").collections[0]
     points = pd.DataFrame(np.column_stack([dots.get_offsets(), dots.get_array()]))
     out = {
