@@ -14,7 +14,9 @@ from tilegrn import pp
 from tilegrn._core import store
 from tilegrn.errors import InputError
 from tilegrn.io.homer import _hits
+from tilegrn.io.homer._hits import read_hits
 from tilegrn.io.homer._peaks import write_homer_peaks
+from tilegrn.io.homer._stream import TextStream
 from tilegrn.io.homer._table import read_homer
 
 if TYPE_CHECKING:
@@ -173,6 +175,97 @@ def test_peaks_without_bases_are_told(tmp_path):
         read_homer(write(tmp_path, text))
 
 
+def without(text: str, *names: str) -> str:
+    """Leave columns out."""
+    rows = [line.split("\t") for line in text.splitlines()]
+    keep = [i for i, name in enumerate(rows[0]) if name not in names]
+    return "".join("\t".join(row[i] for i in keep) + "\n" for row in rows)
+
+
+def test_columns_that_are_not_there(tmp_path):
+    text = table_text(COUNTS, ["A", "B"]).replace("\t.1\t.4\t1", "\tNA\tNA\t1")  # without GC% nothing tells of bases
+    hits = read_hits(write(tmp_path, without(text, "GC%")))
+    assert hits.sequenced is None
+    assert hits.where[0] == ["chr1", "chr1"]
+    assert (hits.where[1].tolist(), hits.where[2].tolist()) == ([0, 1000], [500, 1500])
+    path = write(tmp_path, without(GOOD, "End"))
+    assert list(read_homer(path)["peak_id"].cat.categories) == ["p0", "p1"]
+    with pytest.raises(InputError, match="cannot tell the peaks' coordinates: it has no columns Chr, Start, End"):
+        read_homer(path, peak_id="coordinates")
+    hits = read_hits(write(tmp_path, GOOD))
+    assert hits.sequenced.tolist() == [True, True]
+    masked = table_text(COUNTS, ["A", "B"], " (cmd=annotatePeaks.pl p g -m k -nmotifs -mask)")
+    assert read_hits(write(tmp_path, masked)).sequenced is None  # repeats have no bases there
+
+
+@pytest.mark.parametrize(
+    ("size", "names"),
+    [
+        ("", ["chr1:0-500", "chr1:1000-1500"]),
+        (" -size given", ["chr1:0-500", "chr1:1000-1500"]),
+        (" -size 200", ["p0", "p1"]),
+    ],
+)
+def test_coordinates_are_the_peaks_unless_resized(tmp_path, size, names):
+    path = write(tmp_path, table_text(COUNTS, ["A", "B"], f" (cmd=annotatePeaks.pl p g -m k -nmotifs{size})"))
+    assert list(read_homer(path)["peak_id"].cat.categories) == names
+    assert list(read_homer(path, peak_id="name")["peak_id"].cat.categories) == ["p0", "p1"]
+    if size == " -size 200":
+        with pytest.raises(InputError, match=r"HOMER resized its peaks \(-size\)\. Hand over the peaks"):
+            read_homer(path, peak_id="coordinates")
+    else:
+        assert list(read_homer(path, peak_id="coordinates")["peak_id"].cat.categories) == names
+
+
+def test_peaks_of_equal_coordinates_keep_their_ids(tmp_path):
+    path = write(tmp_path, table_text(COUNTS, ["A", "B"]).replace("chr1\t1001\t1500", "chr1\t1\t500"))
+    with pytest.raises(InputError, match="several peaks have the same coordinates; keep their ids with peak_id='name'"):
+        read_homer(path)
+    assert list(read_homer(path, peak_id="name")["peak_id"].cat.categories) == ["p0", "p1"]
+
+
+def test_peaks_handed_over_are_found_by_coordinates(tmp_path):
+    path = write(tmp_path, GOOD)
+    assert as_dict(read_homer(path, peaks=["chr1_1000_1500", "chr1_0_500"])) == {
+        ("A", "chr1_0_500"): 1,
+        ("A", "chr1_1000_1500"): 2,
+        ("B", "chr1_1000_1500"): 3,
+    }
+    lost = (
+        r"holds 2 of 2 peaks that are not among the 1 peaks handed over, e\.g\. \['p0', 'p1'\] "
+        r"\(yours: \['chr1:0-500'\]\)"
+    )
+    with pytest.raises(InputError, match=lost):  # one of them would do for the first row alone
+        read_homer(path, peaks=["chr1:0-500"])
+    resized = table_text(COUNTS, ["A", "B"], " (cmd=annotatePeaks.pl p g -m k -nmotifs -size 500)")
+    for text in (resized, without(GOOD, "Chr")):
+        with pytest.raises(InputError, match="holds 2 of 2 peaks that are not among the 2 peaks"):
+            read_homer(write(tmp_path, text), peaks=["chr1:0-500", "chr1:1000-1500"])
+
+
+def test_a_file_beyond_the_first_look(tmp_path):
+    text = table_text([["1", "0"]] * 2000, ["A", "B"])
+    assert len(text) > 1 << 16
+    table = read_homer(write(tmp_path, text), peak_id="name")
+    assert (len(table), len(table["peak_id"].cat.categories)) == (2000, 2000)
+
+
+def test_a_character_cut_by_the_end_of_the_look(tmp_path):
+    path = write(tmp_path, "abc\nd\u20acf".encode())  # bytes 5 to 7 are one character
+    for n, lines in ((4, ["abc"]), (5, ["abc", "d"]), (6, ["abc", "d"]), (7, ["abc", "d"]), (8, ["abc", "d\u20ac"])):
+        with TextStream(path) as stream:
+            assert stream.readable()
+            stream._ahead, held = stream._ahead[:n], stream._ahead[n:]
+            stream._file.seek(path.stat().st_size - len(held))
+            assert stream.peek_lines(n) == lines
+            assert stream.read() == path.read_bytes()
+    path = write(tmp_path, b"ab\xffcd\nefgh")
+    with TextStream(path) as stream, pytest.raises(InputError, match=r"no plain text \(byte 2 is not UTF-8\)"):
+        stream.peek_lines()
+    with TextStream(path) as stream, pytest.raises(InputError, match=r"byte 2 is"):
+        stream.peek_lines(6)
+
+
 GOOD = table_text(COUNTS, ["A", "B"])
 FIND = "p1\t-5\tACGT\tA/Homer\t+\t7.1\np2\t8\tACGT\tA/Homer\t-\t7.1\n"
 
@@ -269,6 +362,44 @@ def test_peaks_of_pyranges_are_those_of_their_table(tmp_path):
         write_homer_peaks(peaks, tmp_path / name)
     of_table, of_ranges = (set((tmp_path / n).read_text().splitlines()) for n in ("table.bed", "ranges.bed"))
     assert of_table == of_ranges == {"chr2\t5\t9\ta\t0\t+", "chr1\t10\t30\tb\t0\t+"}
+
+
+def bed_of(peaks: object, tmp_path: Path) -> list[list[str]]:
+    write_homer_peaks(peaks, tmp_path / "out.bed")
+    return [line.split("\t") for line in (tmp_path / "out.bed").read_text().splitlines()]
+
+
+def test_peaks_of_a_bed_file_and_of_a_modality(tmp_path):
+    (tmp_path / "in.bed").write_text("track name=x\n#c\nchr2\t7\t9\tp1\nchr1\t0\t5\n")
+    rows = [["chr2", "7", "9", "chr2:7-9", "0", "+"], ["chr1", "0", "5", "chr1:0-5", "0", "+"]]
+    for given in (tmp_path / "in.bed", str(tmp_path / "in.bed"), ["chr2:7-9", "chr1:0-5"]):
+        assert bed_of(given, tmp_path) == rows
+    mdata = small()
+    assert bed_of(mdata["atac"], tmp_path) == bed_of(mdata, tmp_path)
+    assert [row[3] for row in bed_of(mdata, tmp_path)] == PEAKS
+
+
+@pytest.mark.parametrize(
+    ("peaks", "message"),
+    [
+        ("chr1\t1\n", r"in.bed', line 1: 'chr1\t1' is no BED line \(chrom, start, end with tabs\)"),
+        ("chr1\t1\t2\nchr1\tx\t2\n", "line 2: 'chr1\tx\t2' is no BED line"),
+        ("chr1\t1\tx\n", "is no BED line"),
+        (f"chr1\t1\t{'x' * 90}\n", f"line 1: 'chr1\t1\t{'x' * 53}' is no"),
+        ({"chrom": ["chr1"], "begin": [1]}, r"lacks the columns \['start', 'end'\]; it has \['chrom', 'begin'\]"),
+        (
+            {"chrom": ["chr1"] * 2, "start": [1, 5], "end": [3, 9], "name": ["a", "a"]},
+            "The column 'name' of the table of peaks holds duplicates",
+        ),
+    ],
+)
+def test_peaks_that_cannot_be(tmp_path, peaks, message):
+    if isinstance(peaks, str):
+        (tmp_path / "in.bed").write_text(peaks)
+    given = tmp_path / "in.bed" if isinstance(peaks, str) else pd.DataFrame(peaks)
+    with pytest.raises(InputError, match=message):
+        write_homer_peaks(given, tmp_path / "out.bed")
+    assert not (tmp_path / "out.bed").exists()
 
 
 def test_writing_is_all_or_nothing(tmp_path):

@@ -266,6 +266,14 @@ def test_files_are_kept_after_a_failure(fasta, homer, tmp_path, monkeypatch):
     assert (tmp_path / "kept" / "stdout.txt").stat().st_size > 0
 
 
+def test_files_that_cannot_be_kept_are_a_warning(fasta, genome, homer, tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    with caplog.at_level(logging.WARNING, logger="tilegrn"):
+        table = run_homer(PEAKS, fasta, MOTIFS, homer=homer, keep=tmp_path / "file" / "kept")
+    assert as_dict(table) == brute_force(genome, PEAKS)
+    assert f"HOMER's files could not be kept in '{tmp_path / 'file' / 'kept'}'" in caplog.text
+
+
 def test_homer_is_found_by_argument_variable_and_path(homer, monkeypatch, tmp_path):
     script = homer / "bin" / "annotatePeaks.pl"
     monkeypatch.delenv("HOMER", raising=False)
@@ -308,6 +316,7 @@ def test_a_script_without_interpreter(fasta, homer):
         ({"motifs": []}, "at least one"),
         ({"genome": "/no/such/genome.fa"}, "does not exist"),
         ({"genome": "mm10; touch pwned"}, "does not exist"),
+        ({"genome": str(Path(__file__).parent)}, "homer' is a folder; give one FASTA file"),
     ],
 )
 def test_bad_input_stops_before_homer_starts(fasta, tmp_path, changes, message):
@@ -368,6 +377,8 @@ def test_private_fasta_is_the_same_sequence(tmp_path, genome, kind):
         (b">chr1\nAC\n>chr1\nGT\n", "twice"),
         (b">\nAC\n", "no name"),
         (gzip.compress(b">chr1\nACGT\n" * 100, mtime=0)[:-9], "damaged"),
+        (b">chr1\nACGT\n>chr1", "the sequence name 'chr1' stands there twice"),
+        (b">chr2\nACGT\n>chr3", r"lacks 1 of the peaks' chromosomes, e.g. \['chr1'\]; it has chr2, chr3, \.\.\."),
     ],
 )
 def test_bad_fasta(tmp_path, data, message):

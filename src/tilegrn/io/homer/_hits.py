@@ -105,8 +105,6 @@ def _batches(
         ) as reader:
             yield from reader
     except pa.ArrowInvalid as err:
-        if "Empty CSV file" in str(err):
-            return
         what = str(err).replace("CSV parse error: ", "").replace("CSV conversion error to ", "not of type ")[:200]
         msg = f"'{stream.path}' is cut short or damaged: {what} (line and column as named there). {_AGAIN}"
         raise InputError(msg) from err

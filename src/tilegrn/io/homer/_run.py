@@ -246,7 +246,6 @@ def _keep(folder: Path, target: Path) -> None:
     try:
         target.mkdir(parents=True, exist_ok=True)
         for name in ("peaks.bed", "known.motif", "stdout.txt", "stderr.txt"):
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, target / name)
+            shutil.copyfile(folder / name, target / name)
     except OSError as err:
         logger.warning("HOMER's files could not be kept in '%s': %s", target, err)

@@ -92,7 +92,6 @@ class TextStream(io.RawIOBase):
 
     def close(self) -> None:
         """Close the file."""
-        if not self.closed:
-            self._file.close()
-            self._raw.close()
+        self._file.close()
+        self._raw.close()
         super().close()
