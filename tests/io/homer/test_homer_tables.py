@@ -157,22 +157,83 @@ def test_find_list_with_header(tmp_path):
     assert as_dict(read_homer(write(tmp_path, old))) == {("A/Homer", "p1"): 1}
 
 
+def test_find_list_of_homer2(tmp_path):
+    """It has no header."""
+    text = FIND + "p1\t9\tACGT\tA/Homer\t-\t7.1\n"
+    table = read_homer(write(tmp_path, text))
+    assert as_dict(table) == {("A/Homer", "p1"): 2, ("A/Homer", "p2"): 1}
+    assert table["homer_binding_score"].tolist() == [2 / 3, 1 / 3]
+    minus_first = "\n".join(reversed(FIND.splitlines())) + "\n"
+    assert as_dict(read_homer(write(tmp_path, minus_first))) == {("A/Homer", "p1"): 1, ("A/Homer", "p2"): 1}
+    with pytest.raises(InputError, match="is no output that read_homer knows; it begins 'p1"):
+        read_homer(write(tmp_path, FIND.replace("\t+\t", "\t.\t")))
+    with pytest.raises(InputError, match="is no output that read_homer knows"):
+        read_homer(write(tmp_path, FIND.replace("\t7.1", "\t7.1\tx")))
+
+
+def test_a_find_list_without_a_hit(tmp_path):
+    table = read_homer(write(tmp_path, "PositionID\tOffset\tSequence\tMotif Name\tStrand\tMotifScore\n"))
+    assert len(table) == 0
+    assert table.dtypes.astype(str).tolist() == ["category", "category", "int32", "float64"]
+
+
+def test_find_lists_in_several_blocks(tmp_path, monkeypatch):
+    rows = [f"p{i % 700}\t{i}\tACGT\tm{i % 3}\t+\t7.1\n" for i in range(9000)]
+    expected: dict[tuple[str, str], int] = {}
+    for i in range(9000):
+        key = (f"m{i % 3}", f"p{i % 700}")
+        expected[key] = expected.get(key, 0) + 1
+    monkeypatch.setattr(_hits, "_BLOCK", 1 << 12)
+    table = read_homer(write(tmp_path, "".join(rows)))
+    assert as_dict(table) == expected
+    assert list(table["peak_id"].cat.categories) == [f"p{i}" for i in range(700)]
+    assert table["tf_motifs_in_peak"].dtype == np.int32
+    counts = read_hits(tmp_path / "homer.tsv").counts
+    assert counts.has_canonical_format
+    assert counts.dtype == np.int32
+
+
+def test_tables_in_several_blocks(tmp_path, monkeypatch):
+    cells = [[str(i % 3), str(i % 5), str((i + 1) % 2)] for i in range(600)]
+    text = table_text(cells, ["A", "B", "C"], ids=[f"id{i}" for i in range(600)])
+    text = text.replace("\t.1\t.4\t0\t0\t1\n", "\t.1\t\t0\t0\t1\n")
+    whole = read_hits(write(tmp_path, text))
+    monkeypatch.setattr(_hits, "_BLOCK", 1 << 12)
+    parts = read_hits(tmp_path / "homer.tsv")
+    for hits in (whole, parts):
+        np.testing.assert_array_equal(hits.counts.toarray(), np.array(cells, dtype=int))
+        assert hits.counts.nnz == np.count_nonzero(np.array(cells, dtype=int))
+        assert (hits.counts.dtype, hits.counts.has_sorted_indices) == (np.int32, True)
+        assert hits.peaks == [f"id{i}" for i in range(600)]
+        assert np.flatnonzero(~hits.sequenced).tolist() == list(range(0, 600, 30))
+        assert hits.where[1].tolist() == list(range(0, 600_000, 1000))
+        assert hits.where[2].tolist() == list(range(500, 600_000, 1000))
+
+
 def test_repeated_columns(tmp_path):
     cells = [["1", "1", "0"], ["2", "2", "4"]]
     path = write(tmp_path, table_text(cells, ["A", "A", "B"]))
-    with pytest.warns(UserWarning, match="1 are equal"):
+    with pytest.warns(UserWarning, match="repeat a name; 1 are equal to an earlier one .* once, 0 differ") as heard:
         table = read_homer(path, peak_id="name")
+    assert heard[0].filename == __file__
     assert as_dict(table) == {("A", "p0"): 1, ("A", "p1"): 2, ("B", "p1"): 4}
     path = write(tmp_path, table_text(cells, ["A", "B", "A"]))
-    with pytest.warns(UserWarning, match="1 differ"):
+    with pytest.warns(UserWarning, match="0 are equal to an earlier one .* once, 1 differ and were summed"):
         table = read_homer(path, peak_id="name")
     assert as_dict(table) == {("A", "p0"): 1, ("A", "p1"): 6, ("B", "p0"): 1, ("B", "p1"): 2}
+    cells = [["1", "5", "1", "1", "0"], ["0", "0", "0", "0", "7"], ["2", "0", "2", "3", "0"]]
+    with pytest.warns(UserWarning, match="1 are equal to an earlier one .* once, 1 differ and were summed"):
+        hits = read_hits(write(tmp_path, table_text(cells, ["A", "B", "A", "A", "C"])))
+    assert hits.motifs == ["A", "B", "C"]
+    np.testing.assert_array_equal(hits.counts.toarray(), [[2, 5, 0], [0, 0, 7], [5, 0, 0]])
+    assert (hits.counts.dtype, hits.counts.has_sorted_indices) == (np.int32, True)
 
 
 def test_peaks_without_bases_are_told(tmp_path):
     text = table_text(COUNTS, ["A", "B"]).replace("\t.1\t.4\t1", "\tNA\tNA\t1")
-    with pytest.warns(UserWarning, match="no bases for 1 of 2 peaks"):
+    with pytest.warns(UserWarning, match="no bases for 1 of 2 peaks") as heard:
         read_homer(write(tmp_path, text))
+    assert heard[0].filename == __file__
 
 
 def without(text: str, *names: str) -> str:
@@ -296,7 +357,18 @@ FIND = "p1\t-5\tACGT\tA/Homer\t+\t7.1\np2\t8\tACGT\tA/Homer\t-\t7.1\n"
         (GOOD.replace(SUFFIX, " Best Motif log-odds Score"), "-mscore or -mdist"),
         (GOOD.replace(SUFFIX, ""), "no motif columns"),
         (table_text(COUNTS, ["A", "B"], ids=["p1", "p1"]), "more than once"),
-        ("chr1\t1\t2\n", "is no output that read_homer knows"),
+        ("chr1\t1\t2\n", "is no output that read_homer knows; it begins 'chr1\t1\t2'"),
+        ("x" * 99 + "\n", f"it begins '{'x' * 80}'"),
+        (
+            table_text([["1", "0"], ["-2", "2"]], ["A", "B"], " (cmd=annotatePeaks.pl p g -m k -nmotifs)"),
+            "holds negative values",
+        ),
+        (table_text(COUNTS, ["A", "B"], " (cmd=annotatePeaks.pl p g -m k -mscore)"), "-mscore or -mdist"),
+        (
+            table_text([["", "1(A,+,0)"], ["7", "8"]], ["A", "B"], " (cmd=annotatePeaks.pl p g -m k)"),
+            "holds '7' where a list of sites is expected",
+        ),
+        (table_text(COUNTS * 2, ["A", "B"], ids=["p1", "p1", "p2", "p2"]), r"has 2 peak ids .* e\.g\. \['p1', 'p2'\]"),
         (b"PeakID\t\xff\xfe\n", "no plain text"),
     ],
 )
@@ -350,66 +422,6 @@ def test_odd_names_get_numbers_and_come_back(tmp_path):
     assert [line.split("\t")[0] for line in (tmp_path / "peaks.txt").read_text().splitlines()] == ["peak1", "peak2"]
     output = write(tmp_path, table_text(COUNTS, ["A", "B"], ids=["peak2", "peak1"]))
     assert as_dict(read_homer(output, peaks=peaks)) == {("A", "`rm`"): 1, ("A", "a b"): 2, ("B", "a b"): 3}
-
-
-@pytest.mark.filterwarnings("ignore:pkg_resources:UserWarning", "ignore::FutureWarning:pyranges")
-def test_peaks_of_pyranges_are_those_of_their_table(tmp_path):
-    import pyranges
-
-    table = pd.DataFrame({"chrom": ["chr2", "chr1"], "start": [5, 10], "end": [9, 30], "name": ["a", "b"]})
-    ranges = pyranges.PyRanges(table.set_axis(["Chromosome", "Start", "End", "Name"], axis=1))
-    for peaks, name in ((table, "table.bed"), (ranges, "ranges.bed")):
-        write_homer_peaks(peaks, tmp_path / name)
-    of_table, of_ranges = (set((tmp_path / n).read_text().splitlines()) for n in ("table.bed", "ranges.bed"))
-    assert of_table == of_ranges == {"chr2\t5\t9\ta\t0\t+", "chr1\t10\t30\tb\t0\t+"}
-
-
-def bed_of(peaks: object, tmp_path: Path) -> list[list[str]]:
-    write_homer_peaks(peaks, tmp_path / "out.bed")
-    return [line.split("\t") for line in (tmp_path / "out.bed").read_text().splitlines()]
-
-
-def test_peaks_of_a_bed_file_and_of_a_modality(tmp_path):
-    (tmp_path / "in.bed").write_text("track name=x\n#c\nchr2\t7\t9\tp1\nchr1\t0\t5\n")
-    rows = [["chr2", "7", "9", "chr2:7-9", "0", "+"], ["chr1", "0", "5", "chr1:0-5", "0", "+"]]
-    for given in (tmp_path / "in.bed", str(tmp_path / "in.bed"), ["chr2:7-9", "chr1:0-5"]):
-        assert bed_of(given, tmp_path) == rows
-    mdata = small()
-    assert bed_of(mdata["atac"], tmp_path) == bed_of(mdata, tmp_path)
-    assert [row[3] for row in bed_of(mdata, tmp_path)] == PEAKS
-
-
-@pytest.mark.parametrize(
-    ("peaks", "message"),
-    [
-        ("chr1\t1\n", r"in.bed', line 1: 'chr1\t1' is no BED line \(chrom, start, end with tabs\)"),
-        ("chr1\t1\t2\nchr1\tx\t2\n", "line 2: 'chr1\tx\t2' is no BED line"),
-        ("chr1\t1\tx\n", "is no BED line"),
-        (f"chr1\t1\t{'x' * 90}\n", f"line 1: 'chr1\t1\t{'x' * 53}' is no"),
-        ({"chrom": ["chr1"], "begin": [1]}, r"lacks the columns \['start', 'end'\]; it has \['chrom', 'begin'\]"),
-        (
-            {"chrom": ["chr1"] * 2, "start": [1, 5], "end": [3, 9], "name": ["a", "a"]},
-            "The column 'name' of the table of peaks holds duplicates",
-        ),
-    ],
-)
-def test_peaks_that_cannot_be(tmp_path, peaks, message):
-    if isinstance(peaks, str):
-        (tmp_path / "in.bed").write_text(peaks)
-    given = tmp_path / "in.bed" if isinstance(peaks, str) else pd.DataFrame(peaks)
-    with pytest.raises(InputError, match=message):
-        write_homer_peaks(given, tmp_path / "out.bed")
-    assert not (tmp_path / "out.bed").exists()
-
-
-def test_writing_is_all_or_nothing(tmp_path):
-    with pytest.raises(InputError, match="Cannot write"):
-        write_homer_peaks(["chr1:1-2"], tmp_path / "no" / "peaks.bed")
-    with pytest.raises(InputError, match="may not survive"):
-        write_homer_peaks(["chr1`ls`:1-2"], tmp_path / "peaks.bed")
-    with pytest.raises(InputError, match="format is 'gff'"):
-        write_homer_peaks(["chr1:1-2"], tmp_path / "peaks.bed", format="gff")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_from_a_mudata_to_homer_and_back_into_it(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import os
+import re
 import shutil
 import threading
 import time
@@ -16,9 +17,8 @@ import pandas as pd
 import pytest
 
 from tilegrn.errors import InputError, ToolError
-from tilegrn.io.homer._private_fasta import private_fasta
 from tilegrn.io.homer._process import find_homer
-from tilegrn.io.homer._run import run_homer
+from tilegrn.io.homer._run import _arguments, _check_options, _checked, run_homer
 from tilegrn.io.homer._table import read_homer
 from tilegrn.motifs._files import read_motifs, write_motifs
 from tilegrn.motifs._motif import Motif
@@ -174,12 +174,15 @@ def test_hostile_paths_never_reach_a_shell(fasta, genome, homer, tmp_path, monke
         ("exit3", "exit code 3.*something is wrong"),
         ("signal", "signal 9"),
         ("silent", "output is empty.*not found in config.txt"),
-        ("missing", "another set of peaks: 3 of which 0"),
-        ("extra", "another set of peaks: 5 of which 1"),
-        ("nomotif", "other motifs: 2 for 3"),
+        ("missing", r"another set of peaks: 3 of which 0 are not ours \(\[\]\), for 4 asked\. HOMER said: Peak file"),
+        ("extra", r"another set of peaks: 5 of which 1 are not ours \(\['stranger'\]\), for 4 asked"),
+        ("nomotif", r"annotatePeaks.pl returned other motifs: 2 for 3 asked\. HOMER said: Peak file"),
         ("cut", "cannot be used.*cut short"),
         ("nogc", "no bases for 4 of 4 peaks.*named as in the genome"),
-        ("nohomer2", "homer2: not found"),
+        (
+            "nohomer2",
+            r"A step of annotatePeaks.pl failed \('.*homer2: (command )?not found'\), although .* HOMER said: Peak",
+        ),
     ],
 )
 def test_each_failure_is_named(fasta, homer, monkeypatch, mode, message):
@@ -204,8 +207,9 @@ def test_each_failure_of_find_is_named(fasta, homer, monkeypatch, mode):
 
 def test_peaks_without_sequence_are_told(fasta, homer, monkeypatch):
     monkeypatch.setenv("STUB_MODE", "onegc")
-    with pytest.warns(UserWarning, match="no bases for 1 of 4 peaks"):
+    with pytest.warns(UserWarning, match=r"no bases for 1 of 4 peaks \(their GC% is NA\): only N there") as heard:
         run_homer(PEAKS, fasta, MOTIFS, homer=homer)
+    assert heard[0].filename == __file__
 
 
 def running(text: str) -> list[str]:
@@ -301,9 +305,87 @@ def test_a_script_without_interpreter(fasta, homer):
         run_homer(PEAKS, fasta, MOTIFS, homer=homer)
 
 
+def test_what_homer_is_asked():
+    given = ("/bin/x.pl", "genome.fa")
+    assert " ".join(_arguments(*given, "annotatePeaks", "given", mask=False, n_jobs=1)) == (
+        "/bin/x.pl peaks.bed genome.fa -m known.motif -nmotifs -noann -nogene -cpu 1 -size given"
+    )
+    assert " ".join(_arguments(*given, "find", 200, mask=True, n_jobs=3)) == (
+        "/bin/x.pl peaks.bed genome.fa found -find known.motif -size 200 -p 3 -preparsedDir preparsed -mask"
+    )
+
+
+def test_the_least_that_may_be_asked(fasta, genome, homer):
+    last = ["chr1:990-1000", "chr2:0-1"]  # to the last base
+    table = run_homer(last, fasta, MOTIFS, homer=homer, n_jobs=np.int64(1))
+    assert as_dict(table) == brute_force(genome, last)
+    assert _check_options("find", 1, 1, 0.1) == "findMotifsGenome.pl"
+    assert _check_options("annotatePeaks", np.int64(1), 1, None) == "annotatePeaks.pl"
+
+
+def test_a_list_without_hits(fasta, homer):
+    table = run_homer(PEAKS, fasta, [word_motif("none", "ACGTACGTACGTACGT")], homer=homer, method="find")
+    assert len(table) == 0
+    assert list(table["peak_id"].cat.categories) == PEAKS
+    assert list(table["source_id"].cat.categories) == ["none"]
+
+
+def output(tmp_path: Path, text: str, messages: str = "") -> Path:
+    (tmp_path / "stdout.txt").write_text(text)
+    (tmp_path / "stderr.txt").write_text(messages)
+    return tmp_path / "stdout.txt"
+
+
+def test_a_step_that_failed_is_told_by_its_messages(tmp_path):
+    for line in (
+        "sh: homer2: not found",
+        "Out of memory!",
+        "Segmentation fault (core dumped)",
+        "Can't locate POSIX.pm in @INC",
+        "write: no space left on device",
+        "x" * 100 + " Killed " + "y" * 100,
+    ):
+        file = output(tmp_path, "p0\t1\tA\tm0\t+\t1.0\n", f"fine\n  {line}  \nKilled later\n")
+        shown = re.escape(line[:120])
+        with pytest.raises(ToolError, match=rf"A step of x.pl failed \('{shown}'\), .* HOMER said nothing\.$"):
+            _checked(file, "x.pl", "", ["p0"], 1)
+    for line in ("ls: found/*.nothing: No such file or directory", "Skilled people"):
+        file = output(tmp_path, "p0\t1\tA\tm0\t+\t1.0\n", line)
+        assert _checked(file, "findMotifsGenome.pl", "", ["p0"], 1).toarray().tolist() == [[1]]
+
+
+@pytest.mark.parametrize("script", ["annotatePeaks.pl", "findMotifsGenome.pl"])
+def test_counts_are_in_the_order_that_was_asked(tmp_path, script):
+    """In a list, peaks and motifs may be absent; in a table they may not."""
+    file = output(tmp_path, "".join(f"{p}\t1\tA\t{m}\t+\t1.0\n" for p, m in (("p2", "m1"), ("p0", "m1"), ("p2", "m0"))))
+    if script == "findMotifsGenome.pl":
+        counts = _checked(file, script, "", ["p0", "p1", "p2"], 3)
+        assert counts.toarray().tolist() == [[0, 1, 0], [0, 0, 0], [1, 1, 0]]
+        assert (counts.dtype, counts.has_sorted_indices) == (np.int32, True)
+        with pytest.raises(ToolError, match=r"returned other motifs: 2 for 1 asked\. HOMER said: x"):
+            _checked(file, script, "x", ["p0", "p1", "p2"], 1)
+        with pytest.raises(ToolError, match=r"2 of which 1 are not ours \(\['p2'\]\), for 2 asked"):
+            _checked(file, script, "", ["p0", "p1"], 3)
+    else:
+        with pytest.raises(ToolError, match=r"2 of which 0 are not ours \(\[\]\), for 3 asked"):
+            _checked(file, script, "", ["p0", "p1", "p2"], 2)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"size": -1}, "size is -1; give 'given' or a number of bp, at least 1"),
+        ({"size": 1.5}, "size is 1.5"),
+        ({"n_jobs": True}, "n_jobs is True"),
+        ({"n_jobs": 1.0}, "n_jobs is 1.0"),
+        ({"timeout": float("nan")}, "timeout is nan"),
+        ({"motifs": ["Gata1"]}, "motifs must be a motif file or a list of tilegrn motifs"),
+        (
+            {"peaks": ["chr1:0-1001", "chr2:0-1000", "chr2:5-3500"]},
+            r"^2 peaks reach past the end .* e\.g\. 'chr2:5-3500' by 2,500 bp \(chr2 has 1,000\)\. Is it the",
+        ),
+        ({"genome": "mm10.fa"}, "genome 'mm10.fa' does not exist"),
+        ({"genome": Path("mm10")}, "genome 'mm10' does not exist"),
         ({"method": "scan"}, "method is 'scan'"),
         ({"size": 0}, "size is 0"),
         ({"size": True}, "size is True"),
@@ -338,63 +420,3 @@ def _ready(tmp_path: Path) -> Path:
 def test_an_installed_genome_goes_by_its_name(homer):
     with pytest.raises(ToolError, match=r"(?s)output is empty.*Genome mm10 not found"):
         run_homer(PEAKS, "mm10", MOTIFS, homer=homer)
-
-
-@pytest.mark.parametrize("kind", ["plain", "gzip", "crlf", "description", "one line", "bom"])
-def test_private_fasta_is_the_same_sequence(tmp_path, genome, kind):
-    text = "".join(f">{n}\n{s[:700]}\n{s[700:]}\n" for n, s in genome.items())
-    if kind == "description":
-        text = text.replace("\n", " a description > with a sign\n", 1)
-    if kind == "one line":
-        text = "".join(f">{n}\n{s * 20}" + "\n" for n, s in genome.items())
-    data = text.encode()
-    if kind == "crlf":
-        data = data.replace(b"\n", b"\r\n")
-    if kind == "bom":
-        data = b"\xef\xbb\xbf" + data
-    source = tmp_path / "source.fa"
-    source.write_bytes(gzip.compress(data, mtime=0) if kind == "gzip" else data)
-    lengths = private_fasta(source, tmp_path / "private.fa", {"chr1", "chr2"})
-    repeat = 20 if kind == "one line" else 1
-    assert lengths == {n: len(s) * repeat for n, s in genome.items()}
-    assert (tmp_path / "private.fa").is_symlink() == (kind == "plain")
-    found: dict[str, str] = {}
-    for line in (tmp_path / "private.fa").read_text().splitlines():
-        if line.startswith(">"):
-            name = line[1:]
-            found[name] = ""
-        else:
-            assert len(line) <= 700
-            found[name] += line
-    assert {n: found[n] for n in ("chr1", "chr2")} == {n: genome[n] * repeat for n in ("chr1", "chr2")}
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "empty"),
-        (b"ACGT\n", "begins"),
-        (b">chr1\nAC\n>chr1\nGT\n", "twice"),
-        (b">\nAC\n", "no name"),
-        (gzip.compress(b">chr1\nACGT\n" * 100, mtime=0)[:-9], "damaged"),
-        (b">chr1\nACGT\n>chr1", "the sequence name 'chr1' stands there twice"),
-        (b">chr2\nACGT\n>chr3", r"lacks 1 of the peaks' chromosomes, e.g. \['chr1'\]; it has chr2, chr3, \.\.\."),
-    ],
-)
-def test_bad_fasta(tmp_path, data, message):
-    (tmp_path / "bad.fa").write_bytes(data)
-    with pytest.raises(InputError, match=message):
-        private_fasta(tmp_path / "bad.fa", tmp_path / "out.fa", {"chr1"})
-
-
-def test_private_fasta_across_blocks(tmp_path, genome, monkeypatch):
-    from tilegrn.io.homer import _private_fasta
-
-    text = "".join(f">{n} described\n{s[:300]}\n{s[300:]}\n" for n, s in genome.items())
-    (tmp_path / "source.fa").write_text(text)
-    for chunk in (1, 7, 64, 501):
-        monkeypatch.setattr(_private_fasta, "_CHUNK", chunk)
-        target = tmp_path / f"out{chunk}.fa"
-        lengths = private_fasta(tmp_path / "source.fa", target, set(genome))
-        assert lengths == dict.fromkeys(genome, 1000)
-        assert target.read_text().replace("\n", "") == "".join(f">{n}{s}" for n, s in genome.items())
