@@ -13,7 +13,7 @@ from tests._small import PEAKS, SIZES, small
 from tilegrn import pp
 from tilegrn._core import store
 from tilegrn.errors import InputError
-from tilegrn.io.homer import _hits
+from tilegrn.io.homer import _hits, _stream
 from tilegrn.io.homer._hits import read_hits
 from tilegrn.io.homer._peaks import write_homer_peaks
 from tilegrn.io.homer._stream import TextStream
@@ -378,12 +378,24 @@ def test_bad_files(tmp_path, data, message):
 
 
 def test_gzip_bomb_is_stopped(tmp_path, monkeypatch):
-    from tilegrn.io.homer import _stream
-
-    monkeypatch.setattr(_stream, "_BOMB_BYTES", 1 << 20)
-    row = GOOD.splitlines()[1] + "\n"
-    with pytest.raises(InputError, match="unpacks to more than 300 times"):
-        read_homer(write(tmp_path, gzip.compress((GOOD + row * 60_000).encode())))
+    """Beyond both a size and a ratio; a small file may shrink as it likes."""
+    text = FIND.splitlines(keepends=True)[0].encode() * 60_000
+    path = write(tmp_path, gzip.compress(text))
+    size = path.stat().st_size
+    assert len(text) > 300 * size
+    assert as_dict(read_homer(path)) == {("A/Homer", "p1"): 60_000}
+    for bytes_, ratio, read in (
+        (len(text) - 1, (len(text) - 0.5) / size, False),
+        (len(text), (len(text) - 0.5) / size, True),
+        (len(text) - 1, (len(text) + 0.5) / size, True),
+    ):
+        monkeypatch.setattr(_stream, "_BOMB_BYTES", bytes_)
+        monkeypatch.setattr(_stream, "_BOMB_RATIO", ratio)
+        if read:
+            assert as_dict(read_homer(path)) == {("A/Homer", "p1"): 60_000}
+        else:
+            with pytest.raises(InputError, match=rf"homer.tsv' unpacks to more than {ratio} times its size"):
+                read_homer(path)
 
 
 def test_a_missing_file_and_a_folder(tmp_path):

@@ -261,6 +261,10 @@ def test_progress_is_logged_and_files_kept(fasta, homer, tmp_path, caplog):
     kept = {p.name for p in (tmp_path / "kept").iterdir()}
     assert kept == {"peaks.bed", "known.motif", "stdout.txt", "stderr.txt"}
     assert "Peak file" in (tmp_path / "kept" / "stderr.txt").read_text()
+    asked = "annotatePeaks.pl peaks.bed genome.fa -m known.motif -nmotifs -noann -nogene -cpu 1 -size given"
+    assert (tmp_path / "kept" / "stdout.txt").read_text().startswith(f"PeakID (cmd={asked})\t")  # the defaults
+    assert (tmp_path / "kept" / "peaks.bed").read_text().startswith("chr1\t100\t300\tp0\t0\t+\n")
+    assert "Running annotatePeaks.pl on 4 peaks and 3 motifs." in caplog.text
 
 
 def test_files_are_kept_after_a_failure(fasta, homer, tmp_path, monkeypatch):
