@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilegrn._core.symbols import find_symbols, match_symbols, warn_ambiguous
+from tilegrn._core.symbols import find_symbols, labelled, listed, match_symbols, warn_ambiguous
+from tilegrn.errors import InputError
 
 SPELLINGS = ["Dl", "dl", "DL", "dL", "Sox2", "SOX2", "sox2", "A1"]
 some = st.lists(st.sampled_from(SPELLINGS), unique=True, max_size=6)
@@ -63,3 +65,53 @@ def test_the_warning_names_both_sides_where_it_was_called_from():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_ambiguous(find_symbols(["Dl"], ["Dl", "dl"]), "mine", "yours", "", stacklevel=1)
+
+
+def test_ensembl_versions_are_cut_off_and_nothing_else():
+    names = ["ENSMUSG00000000001.12", "ENST00000000001.1", "ENSG00000000001.2_PAR_Y", "ENSG00000000001.2"]
+    genes = ["ENSG00000000001", "ENSG00000000001_PAR_Y", "ENST00000000001.9", "ENSMUSG00000000001"]
+    assert match_symbols(names, genes).tolist() == [3, 2, 1, 0]
+    for kept in ("AC012345.1", "ENSG0000000001.2", "ENSP00000000001.2", "ENSG00000000001.2_PAR", "xENSG00000000001.2"):
+        assert match_symbols([kept], [kept.split(".")[0]]).tolist() == [-1]
+        assert match_symbols([kept], [kept]).tolist() == [0]
+
+
+def test_genes_that_are_one_without_their_versions_are_refused():
+    said = r"^Genes 'ENSG00000000001\.1' and 'ENSG00000000001\.2' are one gene once the Ensembl version is cut off\."
+    with pytest.raises(InputError, match=said):
+        find_symbols(["x"], ["a", "ENSG00000000001.1", "ENSG00000000001.2"])
+
+
+def test_what_was_folded_is_told_by_the_genes_own_name():
+    found = find_symbols(["ENSG00000000001.1", "SOX2", "DL"], ["ensg00000000001.2", "Sox2", "Dl", "dl"])
+    assert found.position.tolist() == [-1, 1, -1]
+    assert found.folded == {"SOX2": "Sox2"}
+    assert found.ambiguous == [(("DL",), ("Dl", "dl"))]
+    together = find_symbols(["GLI3", "Gli3", "gli3"], ["Gli3"], distinct=False)
+    assert together.position.tolist() == [0, 0, 0]
+    assert together.folded == {"GLI3": "Gli3", "gli3": "Gli3"}
+
+
+@pytest.mark.parametrize(
+    ("n", "most", "said"), [(0, 5, ""), (2, 5, "'0', '1'"), (3, 3, "'0', '1', '2'"), (4, 3, "'0', '1', '2' and 1 more")]
+)
+def test_names_are_listed(n, most, said):
+    assert listed(range(n), most) == said
+
+
+def test_five_names_are_listed_by_default():
+    assert listed("abcdefg") == "'a', 'b', 'c', 'd', 'e' and 2 more"
+
+
+def test_no_ambiguity_no_warning_and_ten_groups_without_more():
+    warn_ambiguous(find_symbols(["Dl"], ["Dl", "dl"]), "mine", "yours", "", stacklevel=1)
+    ten = find_symbols([f"aB{i}" for i in range(10)], [f"{c}{i}" for c in ("ab", "AB") for i in range(10)])
+    with pytest.warns(UserWarning, match=r"^10 names differ .*'ab9', 'AB9' of yours\. Mend$"):
+        warn_ambiguous(ten, "mine", "yours", "Mend", stacklevel=1)
+
+
+def test_positions_as_names():
+    names = labelled(np.array([1, 0, -1, 1], dtype=np.int16), ["a", 3])
+    assert isinstance(names, pd.Categorical)
+    assert list(names) == ["3", "a", np.nan, "3"]
+    assert names.categories.dtype == object

@@ -11,6 +11,9 @@ from tilegrn.errors import InputError
 
 __all__ = ["matched_cores", "shared_barcodes", "suggestion"]
 
+_AROUND = r"^.*[#:]|[-_.]\d+$"
+"""What samples and pipelines put around barcodes: ``sample#``, ``sample:``; ``-1``, ``_2``, ``.3``."""
+
 
 def shared_barcodes(rna: pd.Index, atac: pd.Index) -> pd.Index:
     """Return the barcodes of both, in the order of ``rna``.
@@ -36,8 +39,8 @@ def shared_barcodes(rna: pd.Index, atac: pd.Index) -> pd.Index:
 
 
 def _core(names: pd.Index) -> pd.Index:
-    """Barcodes without what samples and pipelines put around them (``-1``, ``_2``, ``sample#``, ``sample_``)."""
-    return pd.Index([re.sub(r"[-_.]\d+$", "", re.split(r"[#:_]", n)[-1] if "#" in n or ":" in n else n) for n in names])
+    """Barcodes without what is around them, as the recipe of :func:`suggestion` makes them."""
+    return pd.Index([re.sub(_AROUND, "", n) for n in names], dtype=object)
 
 
 def matched_cores(rna: pd.Index, atac: pd.Index) -> int:
@@ -52,7 +55,7 @@ def suggestion(rna: pd.Index, atac: pd.Index) -> str:
         return (
             f" Without prefixes and suffixes such as '-1', {n} of them match. Cut these off and build the MuData anew: "
             "for a in mdata.mod.values(): "
-            "a.obs_names = a.obs_names.str.replace(r'^.*[#:]|[-_.]\\d+$', '', regex=True); "
+            f"a.obs_names = a.obs_names.str.replace(r'{_AROUND}', '', regex=True); "
             "mdata = mudata.MuData(dict(mdata.mod))"
         )
     return " Check that both modalities are of the same experiment and that barcodes are spelt alike."

@@ -92,14 +92,16 @@ def _raw_matrix(adata: AnnData, name: str, layer: str | None) -> Any:
         if adata.raw is None:
             msg = f"layer='raw' was asked for, but '{name}' has no .raw."
             raise InputError(msg)
-        raw = adata.raw.to_adata() if adata.raw.shape[1] != adata.n_vars else adata.raw
-        if raw.shape[1] != adata.n_vars:
-            missing = adata.var_names.difference(raw.var_names)
-            if len(missing):
-                msg = f"'{name}'.raw lacks {len(missing)} of the features, e.g. {list(map(str, missing[:3]))}."
-                raise InputError(msg)
-            return raw[:, adata.var_names].X
-        return raw.X
+        raw = adata.raw
+        if raw.var_names.equals(adata.var_names):
+            return raw.X
+        # .raw keeps the features of the day it was made, in their order
+        missing = adata.var_names.difference(raw.var_names)
+        if len(missing):
+            msg = f"'{name}'.raw lacks {len(missing)} of the features, e.g. {list(map(str, missing[:3]))}."
+            raise InputError(msg)
+        unique_names(raw.var_names, f"features of '{name}'.raw", "Name the layer of the counts with layer=.")
+        return raw[:, adata.var_names].X
     if layer not in adata.layers:
         msg = (
             f"'{name}' has no layer '{layer}'; it has {[k for k in adata.layers if k]}. Counts may also be in X "
@@ -345,8 +347,8 @@ def rows_of(mdata: MuData, cells: str | Sequence[str] | NDArray[np.bool_] | None
     if cells is None:
         return np.arange(len(names))
     wanted = np.asarray([cells] if isinstance(cells, str) else cells)
-    if wanted.dtype == bool and isinstance(cells, pd.Series):
-        wanted = np.asarray(cells.index[wanted])
+    if isinstance(cells, pd.Series) and pd.api.types.is_bool_dtype(cells.dtype):
+        wanted = np.asarray(cells.index[cells.fillna(value=False).astype(bool)])  # nullable text gives nullable masks
     if wanted.dtype == bool:
         if len(wanted) != len(names):
             msg = f"cells= is a mask of {len(wanted)} for {len(names)} cells."

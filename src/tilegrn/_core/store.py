@@ -156,11 +156,11 @@ def window_matrix(mdata: MuData, modality: str, axis: str, key: str, step: str) 
 
 def check_peaks_unchanged(mdata: MuData, atac: str, where: str, step: str) -> None:
     """Raise if the peaks are not those a sum or mean over peaks was made from."""
-    made_from = get_record(mdata, step).get("peaks", "")
+    made_from = str(get_record(mdata, step).get("peaks", ""))
     now = names_fingerprint(mdata.mod[atac].var_names)
     if made_from != now:
         msg = (
-            f"{where} was made from {str(made_from).partition(':')[0]} peaks, but '{atac}' now has other ones "
+            f"{where} was made from {made_from.partition(':')[0] or 'unknown'} peaks, but '{atac}' now has other ones "
             f"({mdata.mod[atac].n_vars}). Run {CALLS[step]} again."
         )
         raise StaleError(msg)

@@ -1,11 +1,19 @@
 import gzip
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tilegrn._core.chroms import is_contig
 from tilegrn.errors import InputError
-from tilegrn.io.annotation._genome import ASSEMBLIES, assembly_name, check_assembly, identify_assembly, read_chrom_sizes
+from tilegrn.io.annotation._genome import (
+    ASSEMBLIES,
+    assembly_name,
+    check_assembly,
+    identify_assembly,
+    read_chrom_sizes,
+    refuse_foreign,
+)
 
 
 def write(tmp_path, text, name="x.sizes"):
@@ -68,7 +76,9 @@ BAD_FILES = [
     ("chr1\t10\tx\n", r"line 1: 3 columns where 2"),
     ("chr1\t0\t10\n", r"line 1: 3 columns where 2"),
     ("# a\nchr1 10\n", r"line 2: columns are separated by spaces, not tabs: 'chr1 10'. Use tabs"),
-    ("chr1\t99999999999999\n", "impossibly large"),
+    ("chr1\t100000000000\n", "the length of 'chr1' is 100000000000, which is impossibly large; give its length in bp"),
+    ("chr1\t1234567890123456789\n", "must be a whole number of bp"),
+    ("chr1\t10\t1\t2\tx\n", "line 1: 5 columns where 2"),
     ("\t10\n", "a chromosome has no name"),
     ("# nothing\n", "holds no chromosome sizes"),
     (b"\x1f\x8b\x08\x00broken", "is damaged"),
@@ -123,3 +133,57 @@ def test_an_interval_past_the_end_names_excess_and_other_assemblies():
     check_assembly(["chr1", "chrNone"], [5, 5], [sizes["chr1"], 10**12], sizes)
     with pytest.raises(InputError, match=r"ends 1 bp past 1 .*fit mm10"):  # named without chr
         check_assembly(["1"], [5], [sizes["chr1"] + 1], {"1": sizes["chr1"]})
+
+
+def test_sources_that_are_no_files_and_the_longest_chromosome(tmp_path, monkeypatch):
+    assert read_chrom_sizes(pd.Series({"a": 1, "b": 99_999_999_999})) == {"a": 1, "b": 99_999_999_999}
+    assert read_chrom_sizes({3: 5}) == {"3": 5}
+    write(tmp_path, "chr1\t10\n", "mm11")
+    monkeypatch.chdir(tmp_path)
+    assert read_chrom_sizes("mm11") == {"chr1": 10}  # a file of that name comes before "unknown assembly"
+
+
+def test_intervals_end_with_their_chromosome():
+    sizes = {"chrA": 100, "chrB": 50}
+    check_assembly([], [], [], sizes)
+    check_assembly(["chrA", "chrB", None], [0, 0, 0], [100, 50, 10**12], sizes)
+    with pytest.raises(InputError) as error:
+        check_assembly(["chrB", "chrA", "chrB"], [0, 7, 40], [50, 101, 53], sizes)
+    assert str(error.value) == (
+        "2 of 3 peaks lie past the end of their chromosome: peak chrB:40-53 ends 3 bp past chrB (50 bp in the given "
+        "sizes). They fit no assembly that is shipped: give the chromosome sizes that the data were aligned to."
+    )
+
+
+def test_of_the_assemblies_that_fit_those_of_the_species_are_named():
+    mm39, hg38 = read_chrom_sizes("mm39"), read_chrom_sizes("hg38")
+    with pytest.raises(
+        InputError, match=r"in mm39\). All of them fit mm10, mm9: is that"
+    ):  # hg38 and hg19 are longer still
+        check_assembly(["chr1"], [5], [mm39["chr1"] + 1], mm39)
+    with pytest.raises(InputError, match=r"in hg38\). All of them fit hg19: is that"):
+        check_assembly(["chr1"], [5], [hg38["chr1"] + 1], hg38)
+    with pytest.raises(InputError, match=r"in mm39\). All of them fit hg38, hg19: is that"):
+        check_assembly(["chr1", "chrUn_x", "chrM"], [5] * 3, [mm39["chr1"] + 10**7, 9, 9], mm39)
+    with pytest.raises(InputError, match="They fit no assembly"):  # as no assembly has such a chromosome
+        check_assembly(["chr1", "chrNone"], [5] * 2, [mm39["chr1"] + 10**7, 9], mm39)
+
+
+@pytest.mark.parametrize("spelling", ["chr", ""])
+def test_a_chromosome_that_only_another_assembly_has_tells_of_it(spelling):
+    mm10, hg38 = read_chrom_sizes("mm10"), read_chrom_sizes("hg38")
+    chrom = [f"{spelling}{c}" for c in ("1", "20", "20", "22", "M")]
+    with pytest.raises(InputError) as error:
+        refuse_foreign(chrom, [9] * 5, mm10, what="TSS")
+    assert str(error.value) == (
+        f"3 of 5 TSSs lie on {spelling}20, {spelling}22, which mm10 does not have; hg38 does, and all TSSs fit into "
+        "it: is that the assembly of this data? Then give 'hg38'; else remove these TSSs."
+    )
+    refuse_foreign(chrom, [9, hg38["chr20"], hg38["chr20"] + 1, 9, 9], {"chr1": 5})  # of no shipped assembly
+    refuse_foreign([f"{spelling}1", f"{spelling}19", "chrUn_x", "nowhere"], [9] * 4, mm10)
+    refuse_foreign(chrom, [9] * 5, {**mm10, "20": 10, "chr20": 10, "22": 10, "chr22": 10})  # the sizes have them
+    with pytest.raises(InputError, match="which mm10 does not have; hg38 does"):
+        refuse_foreign(chrom, [9, hg38["chr20"], 9, 9, 9], mm10)
+    with pytest.raises(InputError, match="which mm10 does not have; hg19 does"):
+        refuse_foreign(chrom, [9, 9, 9, hg38["chr22"] + 1, 9], mm10)  # chr22 of hg19 is longer
+    refuse_foreign(chrom, [9, 10**9, 9, 9, 9], mm10)  # nor do they fit into another one

@@ -1,16 +1,11 @@
-"""GTF: the lines that name TSSs, and their attributes read as the format quotes them.
-
-pyranges reads the intervals. The attributes are read here: pyranges splits them at every ``;``, also inside quotes.
-"""
+"""GTF: the lines that name TSSs, and their attributes read as the format quotes them."""
 
 from __future__ import annotations
 
 import logging
 import re
-import tempfile
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tilegrn._core.text import data_lines, split_tabs
@@ -18,6 +13,7 @@ from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 __all__ = ["GtfRow", "attributes", "read_gtf"]
 
@@ -146,7 +142,7 @@ def read_gtf(text: str, path: Path, gene_key: str) -> list[GtfRow]:
     if not kept:
         msg = f"'{path}' has only copies of pseudoautosomal genes (_PAR_Y); give a GTF of the whole genome."
         raise InputError(msg)
-    return _rows(kept, path)
+    return [_row(gene, line) for gene, line in kept]
 
 
 def _left_out(left: Sequence[_Line], why: str, path: Path, *, everything: bool) -> None:
@@ -211,26 +207,7 @@ def _names(lines: Sequence[_Line], gene_key: str) -> dict[int, str]:
     return names
 
 
-def _rows(kept: Sequence[tuple[str, _Line]], path: Path) -> list[GtfRow]:
-    """Let pyranges read the intervals, each line marked by its place in the list."""
-    with tempfile.TemporaryDirectory(prefix="tilegrn-") as folder:
-        lean = Path(folder) / "tss.gtf"
-        marked = ("\t".join([*line.fields[:8], f'gene_id "{i}";']) for i, (_, line) in enumerate(kept))
-        lean.write_text("\n".join(marked) + "\n", encoding="utf-8")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning, module=r"pyranges")
-            warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-            warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(pyranges|pkg_resources)")
-            import pyranges
-
-            try:
-                frame = pyranges.read_gtf(str(lean), as_df=True)
-            except (ValueError, IndexError, KeyError, TypeError) as err:
-                msg = f"'{path}' cannot be read as GTF: {err}"
-                raise InputError(msg) from err
-    rows = []
-    for mark, start, end in zip(frame["gene_id"], frame["Start"], frame["End"], strict=True):
-        gene, line = kept[int(mark)]
-        strand = line.fields[6] if line.fields[6] in {"+", "-"} else "."
-        rows.append(GtfRow(gene, line.fields[0], int(start), int(end), strand, line.number))
-    return sorted(rows, key=lambda row: row.line)
+def _row(gene: str, line: _Line) -> GtfRow:
+    """Count from 0 and leave the end out; a GTF counts from 1 and includes it."""
+    chrom, (start, end), strand = line.fields[0], line.fields[3:5], line.fields[6]
+    return GtfRow(gene, chrom, int(start) - 1, int(end), strand if strand in {"+", "-"} else ".", line.number)

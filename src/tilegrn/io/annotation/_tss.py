@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import numbers
 import re
 from importlib import resources
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +38,9 @@ _START_SPELLINGS = ("start", "chromstart", "gene_start", "txstart")
 _END_SPELLINGS = ("end", "chromend", "gene_end", "txend")
 _HEADER_STARTS = frozenset(_START_SPELLINGS + _POS_SPELLINGS)
 _ENSEMBL = re.compile(r"(ENS[A-Z]*[GT][0-9]{11})\.[0-9]+(_PAR_Y)?")
-_NO_NAME = frozenset({"", ".", "nan", "None"})
+_NO_NAME = frozenset({"", ".", "nan", "None", "<NA>"})
+_FARTHEST = 10**15
+"""Position from which on a number is no position: the longest chromosomes hold a few 10^9 bp."""
 
 
 def read_tss(source: str | Path | pd.DataFrame | Any, *, gene_key: str = "gene_name") -> pd.DataFrame:
@@ -162,27 +166,26 @@ def _from_bed(text: str, where: str) -> pd.DataFrame:
 
 def _integers(values: Sequence[Any], places: Sequence[str], what: str) -> NDArray[np.int64]:
     """Return int64 positions, or raise naming the first value that is none."""
-    try:
-        numbers = np.asarray(pd.to_numeric(pd.Series(values, dtype=object), errors="raise"))
-        whole = np.asarray(numbers == np.floor(numbers.astype(np.float64)))
-    except (ValueError, TypeError, OverflowError):
-        whole = np.zeros(len(values), dtype=bool)
-    is_text = bool(len(values)) and isinstance(values[0], str)
-    if not whole.all() or is_text:
-        for i, value in enumerate(values):
-            if is_text and re.fullmatch(r"-?[0-9]{1,15}", value):
-                continue
-            if not is_text and isinstance(value, (int, float, np.number)) and float(value).is_integer():
-                continue
+    out = np.empty(len(values), dtype=np.int64)
+    for i, value in enumerate(values):
+        number = _whole(value)
+        if number is None:
             msg = f"{places[i]}: {what} is {value!r}; it must be a whole number of bp, digits only."
             raise InputError(msg)
-    out = np.asarray(numbers, dtype=np.int64) if len(values) else np.zeros(0, dtype=np.int64)
-    below = np.flatnonzero(out < 0)
-    if len(below):
-        i = int(below[0])
-        msg = f"{places[i]}: {what} is {out[i]}; positions are 0-based and never negative."
-        raise InputError(msg)
+        if number < 0:
+            msg = f"{places[i]}: {what} is {number}; positions are 0-based and never negative."
+            raise InputError(msg)
+        out[i] = number
     return out
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, str):
+        return int(value) if re.fullmatch(r"-?[0-9]{1,15}", value) else None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not abs(value) < _FARTHEST:
+        return None
+    number = float(value)
+    return int(number) if number.is_integer() else None
 
 
 def _tss_rows(
@@ -305,14 +308,15 @@ def _nameless(names: pd.Series) -> pd.Series:
     return names.isna() | names.astype(str).str.strip().isin(_NO_NAME)
 
 
-def _from_frame(frame: pd.DataFrame, gene_key: str, where: str = "TSS table, row") -> pd.DataFrame:
+def _from_frame(frame: pd.DataFrame, gene_key: str) -> pd.DataFrame:
     _check_gene_key(gene_key)
+    places = [f"TSS table, row {i}" for i in range(len(frame))]
     feature = _column(frame, ("feature",))
     if feature is not None:
         kind = frame[feature].astype(str).str.lower()
         wanted = "transcript" if (kind == "transcript").any() else "gene"
-        frame = frame[(kind == wanted).to_numpy()]
-        where = f"{where} of feature '{wanted}'"
+        keep = (kind == wanted).to_numpy()
+        frame, places = frame[keep], list(compress(places, keep))
     spellings = _GENE_SPELLINGS if gene_key == "gene_name" else ("gene_id",)
     gene_col, chrom_col = _column(frame, spellings), _column(frame, _CHROM_SPELLINGS)
     pos_col, start_col, end_col = (_column(frame, s) for s in (_POS_SPELLINGS, _START_SPELLINGS, _END_SPELLINGS))
@@ -322,7 +326,6 @@ def _from_frame(frame: pd.DataFrame, gene_key: str, where: str = "TSS table, row
             f"it has {', '.join(map(str, frame.columns)) or 'none'}."
         )
         raise InputError(msg)
-    places = [f"{where} {i}" for i in range(len(frame))]
     gene = frame[gene_col].astype(object)
     id_col = _column(frame, ("gene_id",))
     if id_col is not None:
@@ -334,8 +337,7 @@ def _from_frame(frame: pd.DataFrame, gene_key: str, where: str = "TSS table, row
         if copies.any():
             logger.info("%d rows of chrY that chrX has as well (_PAR_Y) left out", int(copies.sum()))
             keep = ~copies.to_numpy()
-            frame, gene = frame[keep], gene[keep]
-            places = [p for p, kept in zip(places, keep, strict=True) if kept]
+            frame, gene, places = frame[keep], gene[keep], list(compress(places, keep))
     strand_col = _column(frame, ("strand",))
     strand = list(frame[strand_col].astype(object)) if strand_col is not None else ["."] * len(frame)
     genes, chroms = list(gene), list(frame[chrom_col].astype(object))

@@ -126,9 +126,7 @@ def _damaged(path: Path, what: str) -> NoReturn:
 
 def _skip_header(file: Any) -> None:
     """Leave a file at its first entry."""
-    for line in file:
-        if line.strip() and not line.startswith(b"%"):
-            return
+    next((line for line in file if line.strip() and not line.startswith(b"%")), None)
 
 
 def _header(path: Path) -> tuple[int, int, int, bool]:

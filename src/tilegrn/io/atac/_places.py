@@ -68,19 +68,27 @@ def of_table(table: pd.DataFrame, where: str, names: Sequence[str] | None = None
     found = {key: next((by[s] for s in spelled if s in by), None) for key, spelled in COORDINATES.items()}
     if found["chrom"] is None or found["start"] is None:
         return None
+    if not len(table):
+        msg = f"{where} names no features."
+        raise InputError(msg)
     if found["end"] is not None:
         found["idx"] = None  # of ArchR's peaks; only tiles need it
-    numbers = {
-        key: None if found[key] is None else _whole(table[found[key]], str(found[key]), where)
-        for key in ("start", "end", "width", "idx")
-    }
-    start = numbers["start"]
-    if start is None or table[found["chrom"]].isna().any():
+    chrom = table[found["chrom"]]
+    if (chrom.isna() | (chrom.astype(str).str.strip() == "")).any():
         msg = f"{where} has rows without a chromosome. Remove them."
         raise InputError(msg)
-    chrom = table[found["chrom"]].astype(str).to_numpy(dtype=object)
-    given = list(map(str, names)) if names is not None else [f"{c}:{s}" for c, s in zip(chrom, start, strict=True)]
-    return Places(chrom, start, numbers["end"], given, width=numbers["width"], idx=numbers["idx"])
+    start = _whole(table[found["start"]], str(found["start"]), where)
+    end, width, idx = (
+        None if found[key] is None else _whole(table[found[key]], str(found[key]), where)
+        for key in ("end", "width", "idx")
+    )
+    chroms = chrom.astype(str).to_numpy(dtype=object)
+    given = list(map(str, names)) if names is not None else _spelled(chroms, start)
+    return Places(chroms, start, end, given, width=width, idx=idx)
+
+
+def _spelled(chrom: NDArray[np.object_], start: NDArray[np.int64]) -> list[str]:
+    return [f"{c}:{s}" for c, s in zip(chrom, start, strict=True)]
 
 
 def _whole(column: pd.Series[Any], name: str, where: str) -> NDArray[np.int64]:
@@ -120,9 +128,9 @@ def read_places(path: Path) -> Places:
     table = _table(text, where, separator, skip=number - 1)
     columns, row = [str(c) for c in table.columns], list(table.iloc[0])
     if len(columns) >= 3 and re.fullmatch(r"\s*[0-9]+\s*", row[1]):
-        bed = of_table(table.rename(columns={"0": "chrom", "1": "start", "2": "end"}), where)
-        if bed is not None:
-            return Places(bed.chrom, bed.start, bed.end, bed.names, usual="0-based")
+        start, end = (_whole(table[at], name, where) for at, name in (("1", "start"), ("2", "end")))
+        chrom = table["0"].to_numpy(dtype=object)
+        return Places(chrom, start, end, _spelled(chrom, start), usual="0-based")
     kinds = list(table["2"]) if len(columns) >= 3 else []
     if "Gene Expression" in kinds:
         msg = f"{where} lists genes too; read both with grn.io.read_10x('{path.parent}')."
@@ -240,8 +248,6 @@ def _usual(places: Places, start: NDArray[np.int64], end: NDArray[np.int64]) -> 
 
 def _proof(places: Places, start: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[Base | None, str]:
     """Say what the positions themselves prove, and why."""
-    if not len(start):
-        return None, ""
     if (start == 0).any():
         return "0-based", f"'{places.names[int((start == 0).argmax())]}' starts at 0"
     span = int(np.bincount(np.minimum(end - start, 10**6)).argmax()) if (end > start).all() else 0

@@ -109,8 +109,9 @@ def _from_arrow(values: Any, dtype: Any, where: str) -> Any:
 
     kind = dtype.pyarrow_dtype
     series = pd.Series(values).reset_index(drop=True)
+    held = series.array.__arrow_array__()
     if pa.types.is_null(kind) or re.fullmatch(r"(large_)?string(_view)?", str(kind)):
-        return _objects(series.to_numpy(dtype=object), where)
+        return _objects(np.array(held.to_pylist(), dtype=object), where)
     if pa.types.is_boolean(kind):
         return storable(series.astype("boolean").array, where)
     if pa.types.is_integer(kind):
@@ -119,7 +120,7 @@ def _from_arrow(values: Any, dtype: Any, where: str) -> Any:
     if pa.types.is_floating(kind):
         return series.to_numpy(dtype=np.float64 if str(kind) == "double" else np.float32, na_value=np.nan)
     if pa.types.is_dictionary(kind):
-        return storable(pd.Categorical(series.to_numpy(dtype=object), ordered=bool(kind.ordered)), where)
+        return storable(held.to_pandas().array, where)
     raise _unwritable(values, where, str(dtype))
 
 

@@ -31,6 +31,11 @@ _OURS = frozenset(
 AXIS_SLOTS = ("obsm", "varm", "obsp", "varp")
 
 
+def named(slot: Any) -> dict[str, Any]:
+    """Return what a slot of a modality holds under names; anndata 0.13 has X among the layers, under None."""
+    return {key: slot[key] for key in slot if key is not None}
+
+
 def check_file(path: Path) -> None:
     """Walk an h5mu file without reading its data, and raise if reading it is unsafe or cannot succeed.
 
@@ -204,9 +209,8 @@ def _of_modality(adata: AnnData) -> Iterator[tuple[str, Any]]:
             for key, value in adata.raw.varm.items():
                 yield f"raw.varm['{key}']", value
     for slot in ("layers", *AXIS_SLOTS):
-        for key, value in getattr(adata, slot).items():
-            if key is not None:
-                yield f"{slot}['{key}']", value
+        for key, value in named(getattr(adata, slot)).items():
+            yield f"{slot}['{key}']", value
     yield from _leaves(dict(adata.uns), "uns")
 
 

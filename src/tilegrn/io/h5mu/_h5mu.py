@@ -12,7 +12,7 @@ from tilegrn._core.mudata import assembled, copied, fitting_name, no_pull
 from tilegrn._core.text import existing_file
 from tilegrn.errors import InputError
 from tilegrn.io.h5mu._guarded import guarded
-from tilegrn.io.h5mu._h5check import check_file, check_names, check_sparse_indices
+from tilegrn.io.h5mu._h5check import check_file, check_names, check_sparse_indices, named
 from tilegrn.io.h5mu._journal import recover
 from tilegrn.io.h5mu._writable import writable
 
@@ -125,8 +125,8 @@ def _verify_zarr(path: Path, mdata: MuData) -> None:
     lost = []
     for name, adata in mdata.mod.items():
         for slot in _SLOTS:
-            keys = [k for k in getattr(adata, slot) if k is not None]
-            lost += [f"mod['{name}'].{slot}['{k}']" for k in keys if f"mod/{name}/{slot}/{k}" not in root]
+            held = named(getattr(adata, slot))
+            lost += [f"mod['{name}'].{slot}['{k}']" for k in held if f"mod/{name}/{slot}/{k}" not in root]
     for _, item in root.members(max_depth=None):
         _read_last("", item)
     if lost:
@@ -169,8 +169,7 @@ def _verify(path: Path, mdata: MuData) -> None:
                 problems.append(f"modality '{name}' is missing")
                 continue
             for slot in _SLOTS:
-                expected = {k for k in getattr(adata, slot) if k is not None}
-                lost = expected - set(group.get(slot, ()))
+                lost = set(named(getattr(adata, slot))) - set(group.get(slot, ()))
                 problems += [f"mod['{name}'].{slot}['{k}'] is missing" for k in sorted(lost)]
             for axis, length in (("obs", adata.n_obs), ("var", adata.n_vars)):
                 index = group[axis][group[axis].attrs["_index"]]
@@ -214,6 +213,8 @@ def read_h5mu(path: str | Path, *, safe: bool = True, backed: bool = False) -> M
     ------
     InputError
         The file is missing, damaged, unsafe, holds no modalities, or was written by a newer tilegrn.
+    WriteError
+        If a change that was killed (:func:`write_layer`) cannot be taken back, as the system refuses to write.
 
     Examples
     --------

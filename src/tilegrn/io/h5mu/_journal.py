@@ -17,7 +17,7 @@ import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tilegrn._core.atomic import write_bytes
+from tilegrn._core.atomic import disk_errors, write_bytes
 from tilegrn.errors import InputError
 from tilegrn.io.h5mu._guarded import for_hdf5, used_by_hdf5
 
@@ -45,12 +45,14 @@ def recover(path: Path) -> bool:
     ------
     InputError
         If another process is at work on the file, or the journal is damaged.
+    WriteError
+        If the system refuses to write to the file.
     """
     path = path.resolve()
     journal = journal_of(path)
     if not journal.is_file() or journal.is_symlink():
         return False
-    with path.open("r+b") as file, _alone(file, path):
+    with disk_errors(path), path.open("r+b") as file, _alone(file, path):
         if not journal.is_file():  # the process that was at work has finished
             return False
         size, pages = _read(journal)
@@ -224,7 +226,7 @@ def _alone(file: Any, path: Path) -> Iterator[None]:
     """Lock a file as HDF5 does, so that nobody reads it meanwhile."""
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         msg = (
             f"'{path}' is open elsewhere, perhaps by read_h5mu(..., backed=True). Close it (mdata.file.close()) first."
         )

@@ -17,7 +17,7 @@ from scipy import sparse
 from tilegrn._core.mudata import assembled, no_pull
 from tilegrn.errors import InputError
 from tilegrn.io.h5mu._columns import check_key, storable, storable_frame
-from tilegrn.io.h5mu._h5check import AXIS_SLOTS, matrices
+from tilegrn.io.h5mu._h5check import AXIS_SLOTS, matrices, named
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -89,7 +89,8 @@ def _light_copy(mdata: MuData) -> MuData:
     try:
         copy = assembled(mods, obs=obs, var=var, axis=mdata.axis, **slots, **maps)
     except (ValueError, KeyError, TypeError, IndexError) as err:
-        msg = f"The MuData does not fit together, so it could not be read again ({err}). Call mdata.update() first."
+        msg = f"The MuData does not fit together, so it could not be read again ({err}). Call mdata.update() first, or "
+        msg += "replace what has another length."
         raise InputError(msg) from err
     with no_pull():
         for axis, frame in (("obs", obs), ("var", var)):
@@ -112,7 +113,7 @@ def _modality(adata: AnnData, where: str) -> AnnData:
         raw_var = storable_frame(adata.raw.var, f"{where}.raw.var")
         raw = {"X": adata.raw.X, "var": raw_var, "varm": dict(adata.raw.varm)}
     slots = {slot: getattr(adata, slot) for slot in ("layers", *AXIS_SLOTS, "uns")}
-    held = {s: _values({k: v[k] for k in v if k is not None}, f"{where}.{s}") for s, v in slots.items()}
+    held = {s: _values(named(v), f"{where}.{s}") for s, v in slots.items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*", category=anndata.ImplicitModificationWarning)
         return anndata.AnnData(X=adata.X, obs=obs, var=var, raw=raw, **held)
@@ -147,8 +148,7 @@ def _slots(mdata: MuData) -> Iterator[tuple[str, Mapping[Any, Any]]]:
         yield slot, dict(getattr(mdata, slot))
     for name, adata in mdata.mod.items():
         for slot in ("layers", *AXIS_SLOTS, "uns"):
-            held = getattr(adata, slot)
-            yield f"mod['{name}'].{slot}", {k: held[k] for k in held if k is not None}
+            yield f"mod['{name}'].{slot}", named(getattr(adata, slot))
 
 
 def _check_keys(slot: Mapping[Any, Any], where: str) -> None:

@@ -153,7 +153,8 @@ def _check_written(path: Path, place: str, values: Any) -> None:
         if sparse.issparse(values):
             there = read_elem(held)
             same = (there.shape, there.nnz) == (values.shape, values.nnz) and all(
-                np.array_equal(getattr(there, part), getattr(values, part)) for part in ("data", "indices", "indptr")
+                np.array_equal(getattr(there, part), getattr(values, part), equal_nan=True)
+                for part in ("data", "indices", "indptr")
             )
         else:
             same = held.shape == values.shape and all(
