@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from typing import TYPE_CHECKING
 
+import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from tests._small import PEAKS, SIZES, small
 
 from tilegrn import pp
 from tilegrn._core import store
+from tilegrn._core.mudata import no_pull
 from tilegrn.errors import InputError
 from tilegrn.io.homer import _hits, _stream
 from tilegrn.io.homer._hits import read_hits
@@ -298,6 +300,14 @@ def test_peaks_handed_over_are_found_by_coordinates(tmp_path):
     )
     with pytest.raises(InputError, match=lost):  # one of them would do for the first row alone
         read_homer(path, peaks=["chr1:0-500"])
+    some = write(tmp_path, table_text(COUNTS * 3, ["A", "B"], ids=["chr9:1-2", "x1", "chr9:5-6", "x2", "x3", "x4"]))
+    lost = (
+        r"holds 4 of 6 peaks that are not among the 4 peaks handed over, e\.g\. \['x1', 'x2', 'x3'\] "
+        r"\(yours: \['chr9:1-2', 'chr9:3-4', 'chr9:5-6'\]\)"
+    )
+    with pytest.raises(InputError, match=lost):
+        read_homer(some, peaks=["chr9:1-2", "chr9:3-4", "chr9:5-6", "chr9:7-8"])
+    path = write(tmp_path, GOOD)
     resized = table_text(COUNTS, ["A", "B"], " (cmd=annotatePeaks.pl p g -m k -nmotifs -size 500)")
     for text in (resized, without(GOOD, "Chr")):
         with pytest.raises(InputError, match="holds 2 of 2 peaks that are not among the 2 peaks"):
@@ -320,6 +330,8 @@ def test_a_character_cut_by_the_end_of_the_look(tmp_path):
             stream._file.seek(path.stat().st_size - len(held))
             assert stream.peek_lines(n) == lines
             assert stream.read() == path.read_bytes()
+        assert stream.closed
+        assert stream._raw.closed
     path = write(tmp_path, b"ab\xffcd\nefgh")
     with TextStream(path) as stream, pytest.raises(InputError, match=r"no plain text \(byte 2 is not UTF-8\)"):
         stream.peek_lines()
@@ -444,6 +456,11 @@ def test_from_a_mudata_to_homer_and_back_into_it(tmp_path):
     motifs = ["Ta(Zf)/x-Ta-ChIP-Seq/Homer", "Tb(bHLH)/Homer", "Unknown(?)/Homer"]
     cells = [[str(i % 3), str(i % 2), "1"] for i in range(len(PEAKS))]
     table = read_homer(write(tmp_path, table_text(cells, motifs, ids=PEAKS)), peaks=mdata)
+    with no_pull():
+        renamed = md.MuData({"rna": mdata["rna"], "peaks": mdata["atac"]})
+    pd.testing.assert_frame_equal(read_homer(tmp_path / "homer.tsv", peaks=renamed, atac="peaks"), table)
+    write_homer_peaks(renamed, tmp_path / "renamed.bed", atac="peaks")
+    assert (tmp_path / "renamed.bed").read_bytes() == (tmp_path / "peaks.bed").read_bytes()
     assert list(table["peak_id"].cat.categories) == PEAKS
     with pytest.warns(UserWarning, match="1 motif or TF names resolve to no gene symbol"):
         pp.add_binding(mdata, table)

@@ -12,10 +12,14 @@ import time
 import warnings
 from pathlib import Path
 
+import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
+from tests._small import PEAKS as SMALL_PEAKS
+from tests._small import small
 
+from tilegrn._core.mudata import no_pull
 from tilegrn.errors import InputError, ToolError
 from tilegrn.io.homer._process import find_homer
 from tilegrn.io.homer._run import _arguments, _check_options, _checked, run_homer
@@ -129,6 +133,15 @@ def test_matrices_and_thresholds_reach_homer_exactly(real_data, homer, tmp_path)
     expected = {(m, p): n for (m, p), n in as_dict(real).items() if m in names and p in lengths}
     assert len(expected) > 20
     assert {(m, p.split(":")[0]): n for (m, p), n in as_dict(table).items()} == expected
+
+
+def test_peaks_of_a_modality(tmp_path, genome, homer):
+    (tmp_path / "two.fa").write_text("".join(f">{c}\n{s * 11}\n" for c, s in genome.items()))
+    mdata = small()
+    with no_pull():
+        mdata = md.MuData({"rna": mdata["rna"], "peaks": mdata["atac"]})
+    table = run_homer(mdata, tmp_path / "two.fa", MOTIFS, homer=homer, atac="peaks")
+    assert as_dict(table) == brute_force({c: s * 11 for c, s in genome.items()}, SMALL_PEAKS)
 
 
 def test_mask_reaches_homer(fasta, homer):

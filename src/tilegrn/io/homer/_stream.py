@@ -69,7 +69,7 @@ class TextStream(io.RawIOBase):
                 break
             self._ahead += more
         try:
-            return self._ahead.decode("utf-8", errors="strict").splitlines()
+            return self._ahead.decode("utf-8").splitlines()
         except UnicodeDecodeError as err:
             if len(self._ahead) >= n_bytes and err.start > n_bytes - 4:  # a character cut in two by the end of the look
                 return self._ahead[: err.start].decode("utf-8").splitlines()

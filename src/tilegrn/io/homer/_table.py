@@ -145,7 +145,8 @@ def _given_names(hits: HomerHits, given: PeakSet, what: str) -> list[str]:
         position = pd.Index(given.coordinates, dtype=object).get_indexer(own)
         if (position >= 0).all():
             return [given.names[i] for i in position]
-    lost = [p for p, i in zip(hits.peaks, pd.Index(given.names, dtype=object).get_indexer(ids), strict=True) if i < 0]
+    yours = set(given.names)
+    lost = [p for p in hits.peaks if p not in yours]
     msg = (
         f"{what} holds {len(lost)} of {len(ids)} peaks that are not among the {len(given.names)} peaks handed over, "
         f"e.g. {lost[:3]} (yours: {given.names[:3]}). Is it the output for these peaks?"
