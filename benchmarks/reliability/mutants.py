@@ -57,21 +57,21 @@ TESTS = (
     "tests/test_catalogue_names.py",
     "tests/test_catalogue_peaks.py",
 )
-IMPORTED = (
-    "numpy",
-    "scipy.sparse",
-    "pandas",
-    "anndata",
-    "mudata",
-    "h5py",
-    "zarr",
-    "numba",
-    "pyarrow.csv",
+IMPORTED = ("numpy", "scipy.sparse", "pandas", "anndata", "mudata", "h5py", "zarr", "numba", "pyarrow.csv", "sklearn")
+IMPORTED += (
+    "pyarrow.parquet",
+    "yaml",
+    "requests",
+    "pooch",
+    "pyranges",
+    "dask.array",
     "hypothesis",
+    "pytest",
+    "coverage",
 )
-IMPORTED += ("pyarrow.parquet", "yaml", "requests", "pooch", "pyranges", "dask.array", "sklearn", "pytest", "coverage")
-MEMORY = 6 << 30
-FILE_SIZE = 16 << 30
+"""What is imported once, not in each child."""
+MEMORY, FILE_SIZE = 6 << 30, 16 << 30
+"""Bytes that a child may take beyond what is imported, and that a file of it may hold."""
 SLOWER = 5
 START = 4.0
 """Seconds that a process takes to collect its tests, on a busy machine."""
@@ -83,10 +83,10 @@ def in_scope() -> list[str]:
     return [str(f.relative_to(ROOT)) for f in files]
 
 
-def copied(target: Path) -> None:
+def copied(root: Path, target: Path) -> None:
     """Copy the tree, and compile it such that no source can pass for another one of its time and size."""
     left_out = shutil.ignore_patterns(".git", ".venv*", ".tools", "__pycache__", ".*_cache", ".coverage*", "_build")
-    shutil.copytree(ROOT, target, ignore=left_out, symlinks=True)
+    shutil.copytree(root, target, ignore=left_out, symlinks=True)
     command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "src"]
     subprocess.run(command, cwd=target, check=True)
 
@@ -159,6 +159,11 @@ def in_child(tree: Path, work: Callable[[], int], seconds: float | None) -> int 
     return code
 
 
+def adopt() -> None:
+    """Have every process whose parent ends become a child of this one, which stops it."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
 def _reap() -> None:
     """Kill what tests left behind, which is handed to this process as its child."""
     children = Path(f"/proc/self/task/{os.getpid()}/children")
@@ -201,7 +206,7 @@ def reached(tree: Path, tests: Sequence[str]) -> dict[str, Any]:
     """Run the tests twice; return which of them reach which line of which file, and what each takes, in seconds."""
     import coverage
 
-    first = _noted(tree, ["-m", "not slow", "--cov=src/tilegrn", "--cov-context=test", "--cov-report=", *tests], None)
+    first = _noted(tree, ["-m", "not slow", "--cov=src", "--cov-context=test", "--cov-report=", *tests], None)
     second = _noted(tree, [*tests], sorted(first.seconds, key=lambda name: (first.seconds[name], name)))
     failed = first.failed | second.failed
     data = coverage.CoverageData(str(tree / ".coverage"))
@@ -283,27 +288,28 @@ def _row(what: Counter[str]) -> list[Any]:
     return [what.total(), what["killed"], what["timed out"], what["survived"], f"{100 * share:.1f} %"]
 
 
-def run(files: list[str], tests: Sequence[str], n: int, seed: int, survivors: Path, notes: Path | None) -> None:
+def run(root: Path, files: list[str], options: argparse.Namespace) -> None:
     """Try mutants of files; print the table, write the survivors."""
-    sources = {f: (ROOT / f).read_bytes() for f in files}
+    notes: Path | None = options.notes
+    sources = {f: (root / f).read_bytes() for f in files}
     mutants = {f: mutants_of(f, source) for f, source in sources.items()}
     mutants = {f: m for f, m in mutants.items() if m}
-    chosen = drawn(mutants, n, seed)
+    chosen = drawn(mutants, options.mutants, options.seed)
     files_found, kinds = defaultdict[str, Counter[str]](Counter), defaultdict[str, Counter[str]](Counter)
     with tempfile.TemporaryDirectory(prefix="tilegrn-mutants-") as folder:
         tree = Path(folder).resolve() / "tree"
-        copied(tree)
+        copied(root, tree)
         os.environ.update(PYTHONPATH=f"{tree / 'src'}", OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
         os.environ.pop("TILEGRN_REAL_DATA", None)  # the tests that a clone can run
         if notes is not None and notes.exists():
             reach = json.loads(notes.read_text())
         else:
-            reach = reached(tree, tests)
+            reach = reached(tree, options.tests)
             if notes is not None:
                 notes.write_text(json.dumps(reach))
         if reach["failed"]:
             print(f"Left out, as they fail by themselves: {reach['failed']}", file=sys.stderr)
-        with survivors.open("w") as out:
+        with options.survivors.open("w") as out:
             for file, some in chosen.items():
                 for mutant in some:
                     what = tried(tree, mutant, reach)
@@ -312,7 +318,7 @@ def run(files: list[str], tests: Sequence[str], n: int, seed: int, survivors: Pa
                     if what == "survived":
                         out.write(difference(mutant, sources[file], "" if tests_for(mutant, reach) else "; no test"))
                         out.flush()
-    print(f"{sum(map(len, chosen.values()))} of {sum(map(len, mutants.values()))} mutants, seed {seed}\n")
+    print(f"{sum(map(len, chosen.values()))} of {sum(map(len, mutants.values()))} mutants, seed {options.seed}\n")
     show(files_found, "file")
     print()
     show(dict(sorted(kinds.items())), "change")
@@ -321,11 +327,12 @@ def run(files: list[str], tests: Sequence[str], n: int, seed: int, survivors: Pa
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", help="files to change; else all readers, writers and checks")
+    parser.add_argument("files", nargs="*", help="files to change, from the root; else all readers, writers and checks")
     parser.add_argument("--mutants", type=int, default=300, help="to draw, evenly over the files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tests", nargs="+", default=TESTS)
     parser.add_argument("--survivors", type=Path, default=Path("survivors.diff"), help="file for their diffs")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the tree")
     parser.add_argument("--notes", type=Path, help="file to keep which test reaches which line; read if it is there")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -333,9 +340,8 @@ def main() -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     gc.freeze()  # children need not walk through what is imported
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: whose parent ends becomes a child of this process
-    files = options.files or in_scope()
-    run(files, options.tests, options.mutants, options.seed, options.survivors, options.notes)
+    adopt()
+    run(options.root.resolve(), options.files or in_scope(), options)
 
 
 if __name__ == "__main__":
