@@ -37,13 +37,15 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.reliability._mutations import Mutant, mutants_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 ROOT = Path(__file__).parents[2]
 CHECKS = ("check", "atomic", "store", "barcodes", "chroms", "symbols")
@@ -110,6 +112,7 @@ class Chosen:
         self.seconds: dict[str, float] = defaultdict(float)
         self.failed: set[str] = set()
 
+    @pytest.hookimpl(tryfirst=True)  # then pytest brings those together that share a fixture with parameters
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         if self.place is not None:
             place = self.place
@@ -176,8 +179,6 @@ def _reap() -> None:
 
 
 def _pytest(tree: Path, arguments: list[str], plugin: Chosen) -> int:
-    import pytest
-
     sys.path[:0] = [str(tree / "src"), str(tree)]
     quiet = ["-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={tree / 'tmp'}"]
     quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # plugins are imported before the children
@@ -207,7 +208,7 @@ def reached(tree: Path, tests: Sequence[str]) -> dict[str, Any]:
     import coverage
 
     first = _noted(tree, ["-m", "not slow", "--cov=src", "--cov-context=test", "--cov-report=", *tests], None)
-    second = _noted(tree, [*tests], sorted(first.seconds, key=lambda name: (first.seconds[name], name)))
+    second = _noted(tree, [*tests], in_order(first.seconds, first.seconds))
     failed = first.failed | second.failed
     data = coverage.CoverageData(str(tree / ".coverage"))
     data.read()
@@ -220,12 +221,20 @@ def reached(tree: Path, tests: Sequence[str]) -> dict[str, Any]:
     return {"seconds": second.seconds, "failed": sorted(failed), "lines": lines}
 
 
+def in_order(names: Iterable[str], seconds: dict[str, float]) -> list[str]:
+    """Order tests: quickest first, files kept together, which share what was made for them."""
+    files: dict[str, float] = defaultdict(float)
+    known = {name: seconds[name] for name in names}
+    for name, one in known.items():
+        files[name.split("::")[0]] += one
+    return sorted(known, key=lambda name: (files[name.split("::")[0]], name.split("::")[0], known[name], name))
+
+
 def tests_for(mutant: Mutant, reach: dict[str, Any]) -> list[str]:
-    """Return the tests that reach a mutant, the quickest first."""
+    """Return the tests that reach a mutant, in their order."""
     lines = reach["lines"].get(mutant.file, {})
     wanted = lines if mutant.lines is None else [str(n) for n in mutant.lines]
-    names = {name for line in wanted for name in lines.get(line, ())}
-    return sorted(names, key=lambda name: (reach["seconds"][name], name))
+    return in_order({name for line in wanted for name in lines.get(line, ())}, reach["seconds"])
 
 
 def tried(tree: Path, mutant: Mutant, reach: dict[str, Any]) -> str:
