@@ -124,6 +124,29 @@ class Libc:
         return -1
 
 
+def test_a_folder_is_exchanged_in_one_step_where_the_system_can(tmp_path, monkeypatch):
+    asked = []
+
+    class Exchanging:
+        def renameat2(self, *given):
+            at, new, at_too, old, flags = given
+            asked.append((at, at_too, flags))
+            new, old = (Path(os.fsdecode(name)) for name in (new, old))
+            old.rename(aside)
+            new.rename(old)
+            aside.rename(new)
+            return 0
+
+    aside = tmp_path / "aside"
+    monkeypatch.setattr(atomic.ctypes, "CDLL", lambda *_, **__: Exchanging())
+    for name in ("old", "new"):
+        with new_folder(tmp_path / "x") as part:
+            (part / name).write_text("")
+    assert asked == [(-100, -100, 2)]  # AT_FDCWD and RENAME_EXCHANGE of Linux
+    assert names_in(tmp_path / "x") == ["new"]
+    assert names_in(tmp_path) == ["x"]
+
+
 @pytest.mark.parametrize("libc", [Libc, object])
 def test_a_folder_that_cannot_be_put_in_place_leaves_the_older_one(tmp_path, monkeypatch, libc):
     target = tmp_path / "x"

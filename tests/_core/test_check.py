@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import anndata as ad
 import mudata as md
 import numpy as np
@@ -241,10 +239,8 @@ def test_cells_without_counts_are_said():
         check.counts(a, "rna")
     with pytest.warns(UserWarning, match=said):
         check.count_rows(a, "rna", warn_empty=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        check.count_rows(a, "rna")
-        check.counts(a[[0, 2]].copy(), "rna")
+    check.count_rows(a, "rna")  # a warning would be an error
+    check.counts(a[[0, 2]].copy(), "rna")
 
 
 # Cells

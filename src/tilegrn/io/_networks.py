@@ -142,12 +142,18 @@ def read_crispri(path: str | os.PathLike[str]) -> pd.DataFrame:
         out[column] = raw[found]
     table = pd.DataFrame(out)
     for column in ("start", "end"):
-        number = pd.to_numeric(table[column], errors="coerce")
-        if number.isna().any():
-            row = int(np.flatnonzero(number.isna())[0])
-            msg = f"'{path}': {column} of row {row + 1} is '{table[column].iloc[row]}', not a number."
+        number = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
+        wrong = np.flatnonzero(~(np.isfinite(number) & (number == np.floor(number)) & (number >= 0)))
+        if len(wrong):
+            value = table[column].iloc[wrong[0]]
+            msg = f"'{path}': {column} of row {wrong[0] + 1} is '{value}', not a whole number of bp from 0 on."
             raise InputError(msg)
         table[column] = number.astype(np.int64)
+    for column in ("chrom", "gene"):
+        nameless = np.flatnonzero(table[column].isna())
+        if len(nameless):
+            msg = f"'{path}': row {nameless[0] + 1} has no {column}. Fill it in, or remove the row."
+            raise InputError(msg)
     if (table["start"] >= table["end"]).any():
         row = int(np.flatnonzero(table["start"] >= table["end"])[0])
         msg = f"'{path}': row {row + 1} starts at {table['start'].iloc[row]} and ends at {table['end'].iloc[row]}."

@@ -60,18 +60,10 @@ def test_a_negative_position_is_named_with_its_row():
 @pytest.mark.parametrize(
     ("strand", "read"),
     [
-        ("+", "+"),
-        ("-", "-"),
-        (1, "+"),
-        (-1, "-"),
-        ("1", "+"),
-        ("-1", "-"),
-        (".", "."),
-        ("", "."),
-        ("*", "."),
-        ("?", "."),
-    ]
-    + [("NA", "."), (np.nan, "."), (None, "."), (pd.NA, ".")],
+        *((x, "+") for x in ("+", 1, "1")),
+        *((x, "-") for x in ("-", -1, "-1")),
+        *((x, ".") for x in (".", "", "*", "?", "NA", np.nan, None, pd.NA)),
+    ],
 )
 def test_strands_in_any_dress(strand, read):
     found = read_tss(table(strand=pd.Series(["+", strand], dtype=object)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import numbers
 import re
 from importlib import resources
 from itertools import compress
@@ -179,13 +178,12 @@ def _integers(values: Sequence[Any], places: Sequence[str], what: str) -> NDArra
     return out
 
 
-def _whole(value: object) -> int | None:
+def _whole(value: Any) -> int | None:
     if isinstance(value, str):
         return int(value) if re.fullmatch(r"-?[0-9]{1,15}", value) else None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not abs(value) < _FARTHEST:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         return None
-    number = float(value)
-    return int(number) if number.is_integer() else None
+    return int(value) if -_FARTHEST < value < _FARTHEST and float(value).is_integer() else None
 
 
 def _tss_rows(

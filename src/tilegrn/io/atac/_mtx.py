@@ -106,6 +106,8 @@ def _entries(
                             raise InputError(msg + "Export the raw counts.")
                         value[done:end] = held
                     done = end
+            elif any(line.strip() for line in file):
+                done = 1
     except MemoryError as err:
         msg = f"'{path}' is too large for the memory that is left. Take fewer cells, or use a larger machine."
         raise InputError(msg) from err

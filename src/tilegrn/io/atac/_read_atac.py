@@ -197,6 +197,9 @@ def _beside(folder: Path, names: Sequence[str], what: str) -> Path:
 
 def _counts(matrix: Any, where: str) -> sparse.csr_matrix:
     """CSR float32 of its own, refusing what is no accessibility."""
+    if matrix is None:
+        msg = f"{where} has no X. Name the layer of the counts with layer=."
+        raise InputError(msg)
     if hasattr(matrix, "to_memory"):
         matrix = matrix.to_memory()
     if hasattr(matrix, "compute"):

@@ -14,7 +14,7 @@ from tilegrn._core import check
 from tilegrn._core.atomic import check_room, disk_errors, real_target
 from tilegrn._core.text import existing_file
 from tilegrn.errors import InputError, WriteError
-from tilegrn.io.h5mu._h5check import check_file
+from tilegrn.io.h5mu._h5check import check_file, named
 from tilegrn.io.h5mu._journal import changing, recover
 
 if TYPE_CHECKING:
@@ -64,8 +64,9 @@ def write_layer(
     Raises
     ------
     InputError
-        If the file, the modality or the layer does not exist, the cells or features are others, the layer is there
-        already, the disk has too little room, or the file is open elsewhere. The file is as it was.
+        If the file, the modality or the layer does not exist, the layer holds no numbers, the cells or features are
+        others, the layer is there already, the disk has too little room, or the file is open elsewhere. The file is as
+        it was.
     WriteError
         If the system refuses to write. The file is as it was.
 
@@ -79,12 +80,17 @@ def write_layer(
     target = real_target(existing_file(path, "The h5mu file"))
     adata = check.modality(mdata, modality)
     if layer not in adata.layers:
-        have = sorted(str(k) for k in adata.layers)
+        have = sorted(named(adata.layers))
         msg = f"'{modality}' has no layer '{layer}'; there are {have}. grn.tl.predict(mdata, model) writes 'predicted'."
         raise InputError(msg)
     values, key = adata.layers[layer], layer if key_added is None else key_added
     if not key or "/" in key or key in {".", ".."}:
         msg = f"A layer cannot be called '{key}' in a file."
+        raise InputError(msg)
+    if sparse.issparse(getattr(values, "_meta", None)):
+        values = values.compute()  # sparse blocks of dask
+    if np.dtype(values.dtype).kind not in "biufc":
+        msg = f"mdata['{modality}'].layers['{layer}'] holds {values.dtype} values; a layer that is added holds numbers."
         raise InputError(msg)
     recover(target)
     check_file(target)
