@@ -72,6 +72,13 @@ def test_how_long_a_line_may_be(tmp_path, length, linked):
     assert target.read_bytes().replace(b"\n", b"") == b">chr1" + b"A" * length
 
 
+def test_many_short_lines_are_linked(tmp_path):
+    source, target = tmp_path / "source.fa", tmp_path / "private.fa"
+    source.write_bytes(b">chr1\n" + (b"A" * 60 + b"\n") * 300)
+    assert private_fasta(source, target, {"chr1"}) == {"chr1": 18_000}
+    assert target.is_symlink()
+
+
 @pytest.mark.parametrize("kind", ["tab", "carriage return", "blank"])
 def test_a_fasta_that_cannot_be_linked(tmp_path, kind):
     odd = {"tab": b"\t", "carriage return": b"\r", "blank": b" "}[kind]
@@ -91,6 +98,7 @@ def test_a_fasta_that_cannot_be_linked(tmp_path, kind):
         (gzip.compress(b">chr1\nACGT\n" * 100, mtime=0)[:-9], "damaged"),
         (b">chr1\nACGT\n>chr1", "the sequence name 'chr1' stands there twice"),
         (b">chr2\nACGT\n>chr3", r"lacks 1 of the peaks' chromosomes, e.g. \['chr1'\]; it has chr2, chr3, \.\.\."),
+        (b">b\n>c\n>d\n>e\n>f\n>g\n", r"it has b, c, d, e, f, \.\.\.$"),
     ],
 )
 def test_bad_fasta(tmp_path, data, message):

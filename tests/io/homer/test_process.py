@@ -67,7 +67,7 @@ def test_a_linked_tool_finds_those_beside_the_link_and_the_file(tool, tmp_path, 
         ("printf '  one \\n\\n\\ttwo\\nthree' >&2", "one / two / three"),
         ("printf 'w\\377\\n' >&2", "w\N{REPLACEMENT CHARACTER}"),
         ("printf '%01999dx' 0 >&2", "0" * 1999 + "x"),
-        ("printf 'lost %01999dx' 0 >&2", "0" * 1999 + "x"),
+        ("printf 'lost%01999dx' 0 >&2", "0" * 1999 + "x"),
         ("", ""),
     ],
 )

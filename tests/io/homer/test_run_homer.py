@@ -383,6 +383,9 @@ def test_counts_are_in_the_order_that_was_asked(tmp_path, script):
             _checked(file, script, "x", ["p0", "p1", "p2"], 1)
         with pytest.raises(ToolError, match=r"2 of which 1 are not ours \(\['p2'\]\), for 2 asked"):
             _checked(file, script, "", ["p0", "p1"], 3)
+        file = output(tmp_path, "".join(f"x{i}\t1\tA\tm0\t+\t1.0\n" for i in range(4)))
+        with pytest.raises(ToolError, match=r"4 of which 4 are not ours \(\['x0', 'x1', 'x2'\]\), for 1 asked"):
+            _checked(file, script, "", ["p0"], 1)
     else:
         with pytest.raises(ToolError, match=r"2 of which 0 are not ours \(\[\]\), for 3 asked"):
             _checked(file, script, "", ["p0", "p1", "p2"], 2)
