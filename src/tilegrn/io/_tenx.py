@@ -106,29 +106,7 @@ def _of_h5(file: Path) -> MuData:
         except Exception as err:  # scanpy raises a bare Exception; whatever it is, the file is to be named
             msg = f"'{file}' cannot be read as a 10x h5 file: {err}"
             raise InputError(msg) from err
-    _add_intervals(mdata, file)
     return mdata
-
-
-def _add_intervals(mdata: MuData, file: Path) -> None:
-    """Keep the places of features, which scanpy passes over."""
-    import h5py
-
-    with h5py.File(file, "r") as handle:
-        features = handle["matrix/features"]
-        if "interval" not in features:
-            return
-        try:
-            interval, kind = (np.asarray(features[k]).astype(str) for k in ("interval", "feature_type"))
-        except Exception as err:
-            msg = f"'{file}' cannot be read as a 10x h5 file: its intervals are damaged ({err}). Copy it again."
-            raise InputError(msg) from err
-    for name, wanted in _WANTED.items():
-        own = interval[kind == wanted] if interval.shape == kind.shape else interval
-        if len(own) != mdata[name].n_vars:
-            msg = f"'{file}' is damaged: it has {len(own)} intervals for {mdata[name].n_vars} '{wanted}'."
-            raise InputError(msg)
-        mdata.mod[name].var["interval"] = own.astype(object)
 
 
 def _of_folder(folder: Path) -> MuData:

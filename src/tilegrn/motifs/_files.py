@@ -173,7 +173,7 @@ def jaspar_motifs(
     }
     found: list[Any] = []
     with contextlib.closing(database.conn), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Zero motifs returned")
+        warnings.filterwarnings("ignore", module="pyjaspar")  # told below, as an error
         for name in [None] if names is None else names:
             if name is not None and re.fullmatch(r"[A-Z]{2}\d{4}(\.\d+)?", name):
                 hits = [database.fetch_motif_by_id(name)]
@@ -217,7 +217,8 @@ def write_motifs(motifs: Iterable[Motif], path: str | Path) -> None:
         if not motif.name or re.search(r"[\t\r\n]", motif.name + motif.consensus):
             msg = f"Motif name {motif.name!r} is empty or holds a tab or line break; HOMER's format cannot carry it."
             raise InputError(msg)
-        parts.append(f">{motif.consensus or consensus(motif.probabilities)}\t{motif.name}\t{motif.threshold!r}\n")
+        letters = motif.consensus or consensus(motif.probabilities)
+        parts.append(f">{letters}\t{motif.name}\t{float(motif.threshold)!r}\n")
         parts.extend("\t".join(repr(float(p)) for p in row) + "\n" for row in motif.probabilities)
     write_text(path, "".join(parts))
 

@@ -21,6 +21,8 @@ __all__ = ["BgzfBytes", "PlainBytes", "RandomBytes", "is_gzip"]
 _MAGIC = b"\x1f\x8b"
 _BLOCK = 1 << 16
 """Bytes that a bgzip block may hold, packed or unpacked."""
+_LEAST = 26
+"""Bytes of a block's header and trailer."""
 _KEPT = 64
 
 
@@ -101,8 +103,8 @@ class BgzfBytes:
         while packed[-1] < size:
             at = packed[-1]
             next_at = at + self._block_size(os.pread(self._file.fileno(), 512, at), at)
-            length = os.pread(self._file.fileno(), 4, next_at - 4)
-            held = struct.unpack("<I", length)[0] if len(length) == 4 and next_at <= size else _BLOCK + 1
+            whole = at + _LEAST <= next_at <= size
+            held = struct.unpack("<I", os.pread(self._file.fileno(), 4, next_at - 4))[0] if whole else _BLOCK + 1
             if held > _BLOCK:
                 msg = f"'{self._path}' is cut short or damaged at byte {at}; pack it again with bgzip."
                 raise InputError(msg)

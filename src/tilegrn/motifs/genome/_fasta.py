@@ -174,14 +174,13 @@ class Fasta:
                 if at > lo and not offset and bases[lo:at].any():
                     self._refuse()
                 widths.add(sizes[lo:at], bases[lo:at])
-                if at == len(starts):
-                    break
-                if offset:
-                    self._keep(records, name, offset, widths, int(starts[at]))
-                words = headers[at][1:].split(maxsplit=1)
-                name = words[0].decode("utf-8", "replace") if words else ""
-                offset, widths = int(starts[at] + sizes[at]), _Lines()
-                lo = at + 1
+                if at < len(starts):
+                    if offset:
+                        self._keep(records, name, offset, widths, int(starts[at]))
+                    words = headers[at][1:].split(maxsplit=1)
+                    name = words[0].decode("utf-8", "replace") if words else ""
+                    offset, widths = int(starts[at] + sizes[at]), _Lines()
+                    lo = at + 1
         if not offset:
             self._refuse()
         self._keep(records, name, offset, widths, self._bytes.size())
