@@ -197,6 +197,8 @@ def _noted(tree: Path, arguments: list[str], names: Sequence[str] | None) -> Cho
     code = in_child(tree, work, None)
     if code not in (0, 1):
         raise SystemExit(f"The tests cannot be run:\n{(tree / 'output.txt').read_text()[-3000:]}")
+    if code:
+        print((tree / "output.txt").read_text()[-5000:], file=sys.stderr)
     plugin = Chosen(names)
     plugin.seconds, failed = json.loads((tree / "notes.json").read_text())
     plugin.failed = set(failed)
