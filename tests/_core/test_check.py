@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anndata as ad
+import h5py
 import mudata as md
 import numpy as np
 import pandas as pd
@@ -83,6 +84,11 @@ def stored(kind, folder):
     elif kind == "file":
         a.X = sparse.csr_matrix(a.X)
         a.write_h5ad(folder / "x.h5ad")
+        with h5py.File(folder / "x.h5ad", "r+") as file:  # a stored zero in the row of c1
+            for name, values in (("data", np.insert(a.X.data, 2, 0)), ("indices", np.insert(a.X.indices, 2, 1))):
+                del file[f"X/{name}"]
+                file[f"X/{name}"] = values
+            file["X/indptr"][2:] += 1
         return ad.read_h5ad(folder / "x.h5ad", backed="r")
     elif kind == "integers":
         a.layers["sparse"] = sparse.csr_matrix(COUNTS)
@@ -108,10 +114,10 @@ def test_counts_of_every_storage(kind, tmp_path):
     whole = check.counts(a, "rna", layer, warn_empty=False)
     for look in (True, False):
         rows = check.count_rows(a, "rna", layer, look=look)
-        part = rows[np.array([2, 0])]
-        np.testing.assert_array_equal(part.toarray(), want[[2, 0]])
+        part = rows[np.array([2, 1, 0])]
+        np.testing.assert_array_equal(part.toarray(), want[[2, 1, 0]])
         assert part.dtype == np.float32
-        assert part.nnz == np.count_nonzero(want[[2, 0]])
+        assert part.nnz == np.count_nonzero(want[[2, 1, 0]])
         assert isinstance(rows, sparse.csr_matrix) == (kind not in {"dask", "file"})
         if kind == "dask":  # how many values a dask array holds is known when they were looked at
             assert rows.values == (7 if look else None)
@@ -171,13 +177,13 @@ def test_raw_whose_names_repeat():
 
 
 ODD = {
-    "nan": (np.nan, True, r"^'rna'\.X holds 1 NaN or infinite values, e\.g\. cell 'c2', feature 'c'\. Replace them"),
-    "infinite": (np.inf, False, "1 NaN or infinite values, .*cell 'c2', feature 'c'"),
-    "negative": (-2, False, r"^'rna'\.X holds 1 negative values, e\.g\. -2.* at cell 'c2', feature 'c'\. Counts"),
+    "nan": (np.nan, True, r"^'rna'\.X holds 1 NaN or infinite values, e\.g\. cell 'c3', feature 'c'\. Replace them"),
+    "infinite": (np.inf, False, "1 NaN or infinite values, .*cell 'c3', feature 'c'"),
+    "negative": (-2, False, r"^'rna'\.X holds 1 negative values, e\.g\. -2.* at cell 'c3', feature 'c'\. Counts"),
     "fraction": (
         0.123456,
         True,
-        r"holds 1 values that are not whole numbers, e\.g\. 0\.1235 at cell 'c2', feature 'c'",
+        r"holds 1 values that are not whole numbers, e\.g\. 0\.1235 at cell 'c3', feature 'c'",
     ),
 }
 
@@ -186,7 +192,7 @@ ODD = {
 def test_values_that_are_no_counts_are_named_with_cell_and_feature(case):
     value, integer, message = ODD[case]
     x = COUNTS.astype(np.float64)
-    x[2, 2] = value
+    x[3, 2] = value
     a = adata(x, dtype=np.float64)
     with pytest.raises(InputError, match=message):
         check.counts(a, "rna", integer=integer, warn_empty=False)
@@ -230,6 +236,24 @@ def test_a_backed_matrix_comes_to_memory(tmp_path):
     backed = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
     np.testing.assert_array_equal(check.as_csr(backed.X, "x").toarray(), COUNTS)
     backed.file.close()
+
+
+def shell(call):
+    return call()
+
+
+def test_warnings_name_the_place_that_called_the_step():
+    a = adata()
+    mdata = four()
+    mdata["rna"].obs["kind"], mdata["atac"].obs["kind"] = list("pqpq"), list("ppqq")
+    for call in (
+        lambda: check.counts(a, "rna"),
+        lambda: check.count_rows(a, "rna", warn_empty=True),
+        lambda: check.cell_labels(mdata, "kind", "rna", "atac"),
+    ):
+        with pytest.warns(UserWarning, match=r"have no counts|differs between") as seen:
+            shell(call)
+        assert (seen[0].filename, seen[0].lineno) == (__file__, shell.__code__.co_firstlineno + 1)
 
 
 def test_cells_without_counts_are_said():
@@ -280,6 +304,9 @@ def test_annotation_that_differs_is_said_and_the_first_place_counts():
     for name in ("rna", "atac"):
         mdata[name].obs["kind"] = [None, "a", "b", "c"]
     assert labels(mdata, missing=True).tolist() == [None, "a", "b", "c"]
+    mdata["atac"].obs["kind"] = ["z", "a", "b", "c"]
+    with pytest.warns(UserWarning, match="for 1 of 4 cells"):
+        labels(mdata, missing=True)
 
 
 def test_cells_without_a_label():
@@ -319,7 +346,7 @@ def test_rows_of_cells():
         assert rows.tolist() == want
         assert rows.dtype == np.int64
     for cells, message in (
-        (["c1", "x", "y"], r"^2 of the cells asked for are not in the data, e\.g\. 'x' \(have e\.g\. 'c0'\)\.$"),
+        (["c0", "x", "y"], r"^2 of the cells asked for are not in the data, e\.g\. 'x' \(have e\.g\. 'c0'\)\.$"),
         ([True, False], r"^cells= is a mask of 2 for 4 cells\.$"),
         ([False] * 4, r"^cells= names no cell\.$"),
         ([], r"^cells= names no cell\.$"),

@@ -108,6 +108,9 @@ def test_no_ambiguity_no_warning_and_ten_groups_without_more():
     ten = find_symbols([f"aB{i}" for i in range(10)], [f"{c}{i}" for c in ("ab", "AB") for i in range(10)])
     with pytest.warns(UserWarning, match=r"^10 names differ .*'ab9', 'AB9' of yours\. Mend$"):
         warn_ambiguous(ten, "mine", "yours", "Mend", stacklevel=1)
+    more = find_symbols([f"aB{i:x}" for i in range(11)], [f"{c}{i:x}" for c in ("ab", "AB") for i in range(11)])
+    with pytest.warns(UserWarning, match=r"^11 names differ .*'ab9', 'AB9' of yours; and 1 more\. Mend$"):
+        warn_ambiguous(more, "mine", "yours", "Mend", stacklevel=1)
 
 
 def test_positions_as_names():

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from fractions import Fraction
 
 import pytest
 
@@ -35,13 +36,14 @@ def test_text_comes_as_it_is_without_its_mark(tmp_path, pack, data):
     ("data", "message"),
     [
         (b"x" * 11, r"x' holds more than 10 bytes of text; this is no annotation file\.$"),
+        (b"\0abc", r"x' is no plain text \(byte 0 is zero\)"),
         (b"ab\0d", r"x' is no plain text \(byte 2 is zero\)"),
         (b"abc\xff", r"x' is no plain text \(byte 3 is not UTF-8\)"),
         (gzip.compress(b"abcdef")[:-9], r"x' is damaged: its gzip stream cannot be unpacked \(.+\)\. Copy"),
         (gzip.compress(b"abc")[:-8] + bytes(8), "is damaged: its gzip stream"),
         (gzip.compress(b"abc")[:10] + b"\xff" * 9, "is damaged: its gzip stream"),
     ],
-    ids=["long", "zero", "latin", "cut", "sum", "deflate"],
+    ids=["long", "zero at once", "zero", "latin", "cut", "sum", "deflate"],
 )
 def test_what_is_no_text(tmp_path, data, message):
     path = tmp_path / "x"
@@ -65,13 +67,18 @@ def test_a_bomb_is_refused_by_its_ratio_and_only_when_large(tmp_path, monkeypatc
     monkeypatch.setattr(text, "_BOMB_RATIO", int(ratio))
     with pytest.raises(InputError, match=rf"x\.gz' unpacks to more than {int(ratio)} times its size"):
         read_text(path)
-    monkeypatch.setattr(text, "_BOMB_RATIO", int(ratio) + 1)
+    monkeypatch.setattr(text, "_BOMB_RATIO", Fraction(100_000, path.stat().st_size))
     assert len(read_text(path)) == 100_000
     monkeypatch.setattr(text, "_BOMB_RATIO", 0)
     monkeypatch.setattr(text, "_BOMB_BYTES", 100_000)
     assert len(read_text(path)) == 100_000
     (tmp_path / "plain").write_bytes(b"a" * 100_001)
     assert len(read_text(tmp_path / "plain")) == 100_001
+
+
+def test_limits_of_what_is_read():
+    """8 GiB of text; from 128 MiB on, 300 times the size of the gzip, whose own limit is 1,032 times."""
+    assert (text.MAX_BYTES, text._BOMB_BYTES, text._BOMB_RATIO) == (8_589_934_592, 134_217_728, 300)
 
 
 def test_memory_that_does_not_suffice(tmp_path, monkeypatch):
@@ -101,6 +108,8 @@ def test_tabs():
     assert split_tabs(" a \tb c\t", 1, "x", 3) == ["a", "b c", ""]
     assert split_tabs("a b", 1, "x", 3) == ["a b"]  # too few either way: for the caller to say
     assert split_tabs("a\tb c", 1, "x", 2) == ["a", "b c"]
+    with pytest.raises(InputError, match="separated by spaces"):
+        split_tabs("a b\tc", 7, "x", 3)
     line = " a b c " + "d" * 80
     with pytest.raises(InputError, match=rf"^'x', line 7: columns are .* not tabs: 'a b c {'d' * 54}'\. Use tabs\.$"):
         split_tabs(line, 7, "x", 3)

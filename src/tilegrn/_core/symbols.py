@@ -89,7 +89,7 @@ def find_symbols(names: Iterable[str], genes: Iterable[str], *, distinct: bool =
     code, wanted = pd.factorize(np.asarray([_plain(str(n)) for n in names], dtype=object))
     at = {name: exact.get(name, -1) for name in wanted}
     alike: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-    for name in (n for n, i in at.items() if i < 0 or distinct):
+    for name in at:
         alike[name.casefold()][0].append(name)
     for name in exact:
         if (key := name.casefold()) in alike:
