@@ -54,6 +54,9 @@ TESTS = (
     "tests/_core",
     "tests/get",
     "tests/pp",
+    "tests/archive",
+    "tests/model/test_checkpoint.py",
+    "tests/test_package.py",
     "tests/test_state.py",
     "tests/test_catalogue_cells.py",
     "tests/test_catalogue_names.py",
@@ -310,8 +313,7 @@ def run(root: Path, files: list[str], options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="tilegrn-mutants-") as folder:
         tree = Path(folder).resolve() / "tree"
         copied(root, tree)
-        os.environ.update(PYTHONPATH=f"{tree / 'src'}", OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
-        os.environ.pop("TILEGRN_REAL_DATA", None)  # the tests that a clone can run
+        os.environ["PYTHONPATH"] = str(tree / "src")
         if notes is not None and notes.exists():
             reach = json.loads(notes.read_text())
         else:
@@ -346,6 +348,8 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree")
     parser.add_argument("--notes", type=Path, help="file to keep which test reaches which line; read if it is there")
     options = parser.parse_args()
+    os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
+    os.environ.pop("TILEGRN_REAL_DATA", None)  # the tests that a clone can run
     warnings.simplefilter("ignore")
     for name in IMPORTED:
         with contextlib.suppress(ImportError):
