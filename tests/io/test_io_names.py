@@ -9,7 +9,7 @@ from tilegrn import io
 
 def test_names_are_those_that_are_there():
     assert dir(io) == sorted(io.__all__)
-    with pytest.raises(AttributeError, match="^module 'tilegrn.io' has no attribute 'read_gff'$"):
+    with pytest.raises(AttributeError, match=r"^module 'tilegrn.io' has no attribute 'read_gff'$"):
         io.read_gff  # noqa: B018
 
 
