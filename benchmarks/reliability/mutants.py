@@ -151,17 +151,14 @@ def in_child(tree: Path, work: Callable[[], int], seconds: float | None) -> int 
             sys.stdout.flush()
             os._exit(code)
     started, code = time.monotonic(), None
-    while seconds is None or time.monotonic() - started < seconds:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(status)
-            break
-        time.sleep(0.02)
-    else:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    _reap()
-    shutil.rmtree(tree / "tmp", ignore_errors=True)
+    try:
+        while code is None and (seconds is None or time.monotonic() - started < seconds):
+            done, status = os.waitpid(pid, os.WNOHANG)
+            code = os.waitstatus_to_exitcode(status) if done else None
+            time.sleep(0.02)
+    finally:
+        _reap()
+        shutil.rmtree(tree / "tmp", ignore_errors=True)
     return code
 
 
@@ -171,7 +168,7 @@ def adopt() -> None:
 
 
 def _reap() -> None:
-    """Kill what tests left behind, which is handed to this process as its child."""
+    """Kill a child that is still there and what children left behind, which is handed to this process."""
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     while left := children.read_text().split():
         for pid in map(int, left):
@@ -309,7 +306,6 @@ def run(root: Path, files: list[str], options: argparse.Namespace) -> None:
     mutants = {f: mutants_of(f, source) for f, source in sources.items()}
     mutants = {f: m for f, m in mutants.items() if m}
     chosen = drawn(mutants, options.mutants, options.seed)
-    files_found, kinds = defaultdict[str, Counter[str]](Counter), defaultdict[str, Counter[str]](Counter)
     with tempfile.TemporaryDirectory(prefix="tilegrn-mutants-") as folder:
         tree = Path(folder).resolve() / "tree"
         copied(root, tree)
@@ -322,17 +318,21 @@ def run(root: Path, files: list[str], options: argparse.Namespace) -> None:
                 notes.write_text(json.dumps(reach))
         if reach["failed"]:
             print(f"Left out, as they fail by themselves: {reach['failed']}", file=sys.stderr)
-        with options.survivors.open("w") as out:
-            for file, some in chosen.items():
-                for mutant in some:
-                    what = tried(tree, mutant, reach)
-                    files_found[file][what] += 1
-                    kinds[mutant.what][what] += 1
-                    if what == "survived":
-                        out.write(difference(mutant, sources[file], "" if tests_for(mutant, reach) else "; no test"))
-                        out.flush()
-    print(f"{sum(map(len, chosen.values()))} of {sum(map(len, mutants.values()))} mutants, seed {options.seed}\n")
-    show(files_found, "file")
+        files_found, kinds = defaultdict[str, Counter[str]](Counter), defaultdict[str, Counter[str]](Counter)
+        order = [mutant for some in chosen.values() for mutant in some]
+        random.Random(options.seed).shuffle(order)  # so that a part of a run is a sample too
+        with options.survivors.open("w") as out, contextlib.suppress(KeyboardInterrupt):
+            for mutant in order:
+                what = tried(tree, mutant, reach)
+                files_found[mutant.file][what] += 1
+                kinds[mutant.what][what] += 1
+                if what == "survived":
+                    note = "" if tests_for(mutant, reach) else "; no test"
+                    out.write(difference(mutant, sources[mutant.file], note))
+                    out.flush()
+    n = sum(c.total() for c in kinds.values())
+    print(f"{n} of {sum(map(len, mutants.values()))} mutants, seed {options.seed}\n")
+    show(dict(sorted(files_found.items())), "file")
     print()
     show(dict(sorted(kinds.items())), "change")
 
@@ -356,6 +356,7 @@ def main() -> None:
             importlib.import_module(name)
     gc.freeze()  # children need not walk through what is imported
     adopt()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C shows what has been tried, in the background too
     run(options.root.resolve(), options.files or in_scope(), options)
 
 
