@@ -226,7 +226,7 @@ def reached(tree: Path, tests: Sequence[str]) -> dict[str, Any]:
 def in_order(names: Iterable[str], seconds: dict[str, float]) -> list[str]:
     """Order tests: quickest first, files kept together, which share what was made for them."""
     files: dict[str, float] = defaultdict(float)
-    known = {name: seconds[name] for name in names}
+    known = {name: seconds[name] for name in names if name in seconds}  # some names hold the time, or a draw
     for name, one in known.items():
         files[name.split("::")[0]] += one
     return sorted(known, key=lambda name: (files[name.split("::")[0]], name.split("::")[0], known[name], name))
