@@ -25,7 +25,7 @@ TRRUST_ROWS = [["Myc", "A", -1], ["Myc", "Tert", 0], ["Sp1", "Cdk1", 1]]
     [
         (TRRUST, {}, TRRUST_ROWS),
         (TRRUST, {"format": "trrust"}, TRRUST_ROWS),
-        (gzip.compress(TRRUST.encode()), {}, TRRUST_ROWS),
+        (gzip.compress(TRRUST.encode(), mtime=0), {}, TRRUST_ROWS),
         ("Gene1,Gene2\nSOX2,NES\n", {"format": "beeline"}, [["SOX2", "NES", 0]]),
         ("# x\nsource,target,weight\nB,g,-2.5\nA,g,0.1\n", {"format": "collectri"}, [["A", "g", 1], ["B", "g", -1]]),
         (" TF \tTG\tMode\nA\tg\tActivation\nA\th\tREPRESSION\nA\ti\todd\nA\tj\t\n", {},
@@ -91,7 +91,7 @@ CRISPRI = "chrom,start,end,gene,regulated\nchr1,30,40,G,1\n7,5,6,8,no\n"
     [
         CRISPRI,
         CRISPRI.replace(",", "\t"),
-        gzip.compress(CRISPRI.encode()),
+        gzip.compress(CRISPRI.encode(), mtime=0),
         CRISPRI.replace("chrom,start,end,gene,regulated", "Chr, chromStart,chromEnd,measuredGeneSymbol,Significant"),
         CRISPRI.replace("chrom,start,end,gene,regulated", "chromosome,START,End,GeneSymbol,regulated"),
         CRISPRI.replace("gene", "target").replace("G,1", "G,TRUE ").replace(",no", ",False"),
