@@ -4,7 +4,7 @@ The changes stand in ``_mutations.py``: comparisons, operators, ``and`` / ``or``
 conditions, returns, statements, keyword arguments, ``break`` / ``continue``, bounds of slices; no strings. They are
 made in a copy of the tree. A first run of the tests notes which of them reaches which line, a second one how long each
 takes. Each mutant is a process that runs the tests that reach its lines, the quickest first, until one fails. One that
-takes five times as long as those tests did is stopped and counts as noticed. One that no test reaches counts as
+takes five times as long as a test did is stopped and counts as noticed. One that no test reaches counts as
 survived, and so does one that changes nothing that could be seen.
 
 `mutmut <https://mutmut.readthedocs.io>`_ (3.8.1) was looked at and set aside: it leaves out decorated functions, which
@@ -45,7 +45,7 @@ if __name__ == "__main__":
 from benchmarks.reliability._mutations import Mutant, mutants_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 CHECKS = ("check", "atomic", "store", "barcodes", "chroms", "symbols")
@@ -110,7 +110,8 @@ def drawn(mutants: dict[str, list[Mutant]], n: int, seed: int) -> dict[str, list
 class Chosen:
     """A plugin of pytest: runs the tests that are named, in their order, and notes seconds and failures."""
 
-    def __init__(self, names: Sequence[str] | None) -> None:
+    def __init__(self, names: Sequence[str] | None, usual: dict[str, float] | None = None) -> None:
+        self.usual = usual
         self.place = None if names is None else {name: i for i, name in enumerate(names)}
         self.seconds: dict[str, float] = defaultdict(float)
         self.failed: set[str] = set()
@@ -120,6 +121,12 @@ class Chosen:
         if self.place is not None:
             place = self.place
             items[:] = sorted((i for i in items if i.nodeid in place), key=lambda i: place[i.nodeid])
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: Any) -> Iterator[Any]:
+        if self.usual is not None:  # SIGALRM ends the process
+            signal.setitimer(signal.ITIMER_REAL, SLOWER * (START + self.usual[item.nodeid]))
+        return (yield)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self.seconds[report.nodeid] += report.duration
@@ -253,15 +260,14 @@ def tried(tree: Path, mutant: Mutant, reach: dict[str, Any]) -> str:
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         files = list(dict.fromkeys(name.split("::")[0] for name in names))
-        return _pytest(tree, ["-x", "--tb=no", *files], Chosen(names))
+        return _pytest(tree, ["-x", "--tb=no", *files], Chosen(names, reach["seconds"]))
 
-    seconds = SLOWER * (START + sum(reach["seconds"][name] for name in names))
     file.write_bytes(changed)
     try:
-        code = in_child(tree, work, seconds)
+        code = in_child(tree, work, SLOWER * (2 * START + sum(reach["seconds"][name] for name in names)))
     finally:
         file.write_bytes(source)
-    if code is None:
+    if code in (None, -signal.SIGALRM):
         return "timed out"
     return "survived" if code == 0 else "killed"
 

@@ -172,6 +172,8 @@ def test_parquet(tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "n.parquet"), EDGES, check_dtype=False)
     write_network(tmp_path / "d.parquet", EDGES.assign(score=2.0), format="decoupler")
     assert pd.read_parquet(tmp_path / "d.parquet")["weight"].tolist() == [2.0, -2.0]
+    write_network(tmp_path / "n.parquet", EDGES.iloc[::-1])  # rows of any order have numbers of their own in a file
+    assert pd.read_parquet(tmp_path / "n.parquet").index.equals(pd.RangeIndex(len(EDGES)))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d.parquet", "n.parquet"]
 
 
