@@ -14,6 +14,7 @@ import pytest
 from tilegrn._core import atomic
 from tilegrn._core.atomic import (
     disk_errors,
+    new_file,
     new_folder,
     new_text,
     read_json,
@@ -115,6 +116,62 @@ def test_room_to_the_byte(tmp_path, monkeypatch, free):
             write_bytes(tmp_path / "x", b"12345")
     else:
         write_bytes(tmp_path / "x", b"12345")
+
+
+def test_any_refusal_inside_the_block_of_a_file_is_told(tmp_path):
+    with pytest.raises(WriteError, match=r"x' could not be written: Permission denied\."), new_file(tmp_path / "x"):
+        raise PermissionError(errno.EACCES, "Permission denied")
+    with pytest.raises(PermissionError) as caught, new_folder(tmp_path / "x"):
+        raise PermissionError(errno.EACCES, "Permission denied")
+    assert not isinstance(caught.value, WriteError)
+
+
+def test_without_a_size_no_room_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, 0))
+    for kind in (new_file, new_folder):
+        with kind(tmp_path / kind.__name__) as part:
+            part.write_text("") if kind is new_file else None
+    assert names_in(tmp_path) == ["new_file", "new_folder"]
+
+
+@pytest.mark.parametrize("flag", [os.W_OK, os.X_OK])
+def test_a_folder_must_be_writable_and_open_to_us(tmp_path, monkeypatch, flag):
+    monkeypatch.setattr(os, "access", lambda _, asked: not asked & flag)
+    with pytest.raises(
+        InputError, match=rf"^The folder '{tmp_path}' is not writable; choose another, or change its perm"
+    ):
+        real_target(tmp_path / "x")
+
+
+def test_files_that_were_opened_are_closed(tmp_path, monkeypatch):
+    opened, open_, close = [], os.open, os.close
+
+    def opening(*given):
+        opened.append(open_(*given))
+        return opened[-1]
+
+    def closing(handle):
+        opened.remove(handle)
+        close(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", opening)
+        patch.setattr(os, "close", closing)
+        write_text(tmp_path / "x", "old")
+        write_text(tmp_path / "x", "new")
+        patch.setattr(os, "fsync", refused(OSError(errno.EIO, "Input/output error")))
+        with pytest.raises(WriteError):
+            write_text(tmp_path / "x", "newer")
+    assert opened == []
+
+
+def test_what_was_left_behind_is_swept_first(tmp_path):
+    for name in ("file", "folder"):
+        left_behind(tmp_path, name=name, age=1e6)
+    write_text(tmp_path / "file", "")
+    with new_folder(tmp_path / "folder"):
+        pass
+    assert names_in(tmp_path) == ["file", "folder"]
 
 
 class Libc:
@@ -229,12 +286,12 @@ def left_behind(folder, *, pid=None, kind="tmp", name="x", age=0.0):
     ("error", "age", "stays"),
     [
         (None, 0, True),
-        (None, 24 * 3600 - 60, True),
-        (None, 24 * 3600 + 60, False),
+        (None, 24 * 3600 - 10, True),
+        (None, 24 * 3600 + 10, False),
         (ProcessLookupError, 0, False),
         (PermissionError, 0, True),
         (OverflowError, 0, True),
-        (PermissionError, 24 * 3600 + 60, False),
+        (PermissionError, 24 * 3600 + 10, False),
     ],
 )
 def test_only_what_dead_or_old_writers_left_is_swept(tmp_path, monkeypatch, error, age, stays):
@@ -294,3 +351,4 @@ def test_gzipped_text_is_the_same_bytes_each_time(tmp_path):
         with new_text(tmp_path / name) as out:
             out.write("abc")
     assert (tmp_path / "x.gz").read_bytes() == (tmp_path / "y.gz").read_bytes()
+    assert (tmp_path / "x.gz").read_bytes()[4:8] == bytes(4)  # the time of writing

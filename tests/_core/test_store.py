@@ -123,6 +123,13 @@ def test_windows_of_cells_are_kept_or_added_up(cells):
     np.testing.assert_array_equal(store.peak_windows(mdata).indices, PEAKS[PEAKS >= 0])
 
 
+def test_accessibility_may_be_fractions():
+    mdata = built(cells=False)
+    atac = mdata["atac"]
+    atac.X, atac.obs[K.WINDOW_TOTAL] = atac.X / 2, atac.obs[K.WINDOW_TOTAL] / 2
+    np.testing.assert_array_equal(store.cell_windows(mdata).toarray(), expected(mdata))
+
+
 def test_keeping_the_one_removes_the_other():
     mdata = built(cells=True)
     atac = mdata["atac"]
@@ -307,11 +314,11 @@ def test_what_is_no_split(labels, message):
 def test_ranges_come_back_by_window():
     mdata = built()
     mdata["rna"].var[K.SCALE_MAX] = [1.5, np.nan, 2]
-    store.put_scale(mdata, np.array([0, 1, 3]), np.array([2.0, 0.0, 5.0]), {"cells": "x"})
+    store.put_scale(mdata, np.array([0, 1, 3]), np.array([0.5, 0.0, 5.0]), {"cells": "x"})
     record = store.get_record(mdata, K.REC_SCALE)
-    assert (record["window"].tolist(), record["window_max"].tolist()) == ([0, 3], [2, 5])
+    assert (record["window"].tolist(), record["window_max"].tolist()) == ([0, 3], [0.5, 5])
     genes, windows = store.scale_ranges(mdata)
-    assert windows.tolist() == [2, 0, 0, 5]
+    assert windows.tolist() == [0.5, 0, 0, 5]
     assert genes.fillna(-1).to_dict() == {"a": 1.5, "b": -1, "c": 2}
     said = r"^The ranges of rna\.var\['scale_max'\] were made on other windows\. Run grn\.pp\.scale\(mdata\) again\.$"
     for odd in ({**record, "grid": "other"}, {k: v for k, v in record.items() if k != "cells"}):

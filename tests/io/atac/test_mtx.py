@@ -48,8 +48,9 @@ def test_rows_of_a_square_matrix_are_features(tmp_path):
         gzip.compress((HEAD + "2 1 1\n2 1 7\n").encode(), mtime=0),
         (HEAD + "2 1 1\n2 1 7\n").replace("\n", "\r\n"),
         HEAD + "%" * 65_000 + "\n2 1 1\n2 1 7\n",
+        HEAD + "2 1 1\n2 1 7" + "\n" * 70_000,
     ],
-    ids=["upper case, comments and blanks", "no last line end", "gzip", "Windows line ends", "a long comment"],
+    ids=["upper case and blanks", "no last line end", "gzip", "Windows line ends", "a long comment", "a long file"],
 )
 def test_dresses(tmp_path, text):
     assert read_counts(write(tmp_path, text), 2, 1).toarray().tolist() == [[0, 7]]
@@ -100,7 +101,8 @@ def test_sizes_that_cannot_be_read(tmp_path, line):
 def test_a_header_that_never_ends(tmp_path):
     for text in (
         HEAD + "%\n" * 33_000 + "2 3 1\n1 1 1\n",
-        HEAD + "%" * (_mtx._HEAD_BYTES - len(HEAD) - 3) + "\n2 3 1\n",
+        HEAD + "%" * (_mtx._HEAD_BYTES - len(HEAD) - 6) + "\n2 3 10\n",  # what is looked at ends with "2 3 1"
+        HEAD,
     ):
         with pytest.raises(InputError, match="the line with its rows, columns and entries cannot be read"):
             read_counts(write(tmp_path, text), 2, 3)

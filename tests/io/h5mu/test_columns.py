@@ -84,6 +84,8 @@ def test_what_anndata_writes_comes_as_it_is():
         pd.array([1, None], dtype="Int64"),
         pd.array([True, None], dtype="boolean"),
         pd.Categorical([1.5, 2.5]),
+        pd.Categorical([3, None]),
+        pd.Categorical([True, False]),
         objects("a", "b"),
         np.empty((2, 2), dtype=object),
         objects(),
@@ -91,7 +93,15 @@ def test_what_anndata_writes_comes_as_it_is():
         assert storable(given, "x") is given
 
 
+def test_categories_of_text_are_plain():
+    given = pd.Categorical(["b", None, "a"], categories=pd.Index(["b", "a"], dtype="string"), ordered=True)
+    out = storable(given, "x")
+    assert out.categories.dtype == object
+    assert (list(out.categories), out.codes.tolist(), out.ordered) == (["b", "a"], [0, -1, 1], True)
+
+
 UNWRITABLE = {
+    "categories of dates": (lambda: pd.Categorical(np.array(["2020-01-01"], "M8[ns]")), r"datetime64\[ns\]"),
     "integers too large": (lambda: objects(1, 2**63), "int"),
     "integers too small": (lambda: objects(1, -(2**63) - 1), "int"),
     "inexact in floats": (lambda: objects(0.5, 2**53 + 1), "float and int"),
@@ -136,6 +146,11 @@ def test_keys_that_are_no_text():
         InputError, match=r"^uns has the key 3 \(int\); keys must be strings to be written\. Rename it\.$"
     ):
         check_key(3, "uns")
+
+
+def test_columns_that_no_file_takes():
+    with pytest.raises(InputError, match=r"^obs\.columns has the key 'a/b'"):
+        storable_frame(pd.DataFrame({"x": [1], "a/b": [2]}), "obs")
 
 
 def test_columns_that_occur_twice():

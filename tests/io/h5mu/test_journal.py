@@ -131,6 +131,51 @@ def test_what_cannot_be_taken_back_now_is_taken_back_later(path, monkeypatch):
     assert held(path.parent) == {"x": NEW}
 
 
+@pytest.fixture
+def events(path, monkeypatch):
+    """Calls of the system on the file itself, and the removal of its journal."""
+    found, number = [], path.stat().st_ino
+
+    def watched(name, call):
+        def instead(handle, *args):
+            if name == "unlink" and str(handle) == str(journal_of(path)):
+                found.append("unlink")
+            elif name != "unlink" and os.fstat(handle).st_ino == number:
+                found.append(name)
+            return call(handle, *args)
+
+        return instead
+
+    for name in (*CALLS, "unlink"):
+        monkeypatch.setattr(os, name, watched(name, getattr(os, name)))
+    return found
+
+
+def test_the_file_is_on_disk_before_its_journal_goes(path, events):
+    change(path)
+    assert events[-3:] == ["pwrite", "fsync", "unlink"]
+    assert events.count("fsync") == 2  # what is behind the old end, before the journal holds what is to be written over
+    events.clear()
+
+    def check():
+        raise RuntimeError
+
+    path.write_bytes(OLD)
+    with pytest.raises(RuntimeError):
+        change(path, check)
+    assert events[-4:] == ["pwrite", "ftruncate", "fsync", "unlink"]
+    events.clear()
+    journal_of(path).write_bytes(_journal._packed(len(OLD), {0: OLD[:5]}))
+    recover(path)
+    assert events == ["pwrite", "fsync", "unlink"]
+
+
+@pytest.mark.parametrize("kind", [Changed, GuardedFile])
+def test_signals_wait_in_every_function_that_hdf5_calls(kind):
+    for name in ("read", "readinto", "write", "seek", "tell", "flush", "truncate"):
+        assert getattr(kind, name).__code__ in _guarded._INSIDE
+
+
 def test_no_journal_and_a_link_are_left_alone(path, tmp_path):
     assert recover(path) is False
     (tmp_path / "other").write_bytes(b"mine")
@@ -234,6 +279,7 @@ def test_a_disk_that_knows_no_locks_is_not_said_to_be_open_elsewhere(path, monke
 def test_places_and_lengths(path):
     with path.open("r+b", buffering=0) as raw:
         file = Changed(raw)
+        assert file.tell() == 0
         assert file.seek(5) == file.tell() == 5
         assert file.seek(-3, os.SEEK_CUR) == 2
         assert file.seek(-100, os.SEEK_END) == len(OLD) - 100
@@ -241,6 +287,7 @@ def test_places_and_lengths(path):
         assert file.read() == b""
         assert file.tell() == len(OLD)
         assert file.write(b"more") == 4
+        assert file.tell() == len(OLD) + 4
         assert file.seek(0, os.SEEK_END) == len(OLD) + 4
         assert file.truncate(len(OLD) + 2) == len(OLD) + 2
         assert file.seek(0, os.SEEK_END) == len(OLD) + 2

@@ -91,17 +91,11 @@ def _text(objects: NDArray[np.object_]) -> Any:
 def _categorical(values: Any, where: str) -> Any:
     array = values.array if isinstance(values, (pd.Series, pd.Index)) else values
     names = array.categories
-    if isinstance(names.dtype, np.dtype) and names.dtype != object:
-        storable(names, where)
-        return values
     plain = storable(names, where)
     if plain is names:
         return values
-    if isinstance(plain, np.ndarray) and plain.dtype == object:
-        plain = pd.Index(plain, dtype=object)
-    return pd.Categorical.from_codes(
-        array.codes, dtype=pd.CategoricalDtype(pd.Index(plain), ordered=bool(array.ordered))
-    )
+    categories = pd.Index(plain, dtype=plain.dtype)  # not what pandas makes of text
+    return pd.Categorical.from_codes(array.codes, dtype=pd.CategoricalDtype(categories, ordered=bool(array.ordered)))
 
 
 def _from_arrow(values: Any, dtype: Any, where: str) -> Any:
