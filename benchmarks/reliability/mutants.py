@@ -5,7 +5,7 @@ conditions, returns, statements, keyword arguments, ``break`` / ``continue``, bo
 made in a copy of the tree. A first run of the tests notes which of them reaches which line, a second one how long each
 takes. Each mutant is a process that runs the tests that reach its lines, the quickest first, until one fails. One that
 takes five times as long as a test did is stopped and counts as noticed. One that no test reaches counts as
-survived, and so does one that changes nothing that could be seen.
+survived, and so does one that changes nothing that could be seen. 240 mutants take about 15 minutes of one core.
 
 `mutmut <https://mutmut.readthedocs.io>`_ (3.8.1) was looked at and set aside: it leaves out decorated functions, which
 here are the context managers of every write, and all that stands outside functions; and it changes words of messages.
@@ -347,7 +347,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", help="files to change, from the root; else all readers, writers and checks")
-    parser.add_argument("--mutants", type=int, default=300, help="to draw, evenly over the files")
+    parser.add_argument("--mutants", type=int, default=240, help="to draw, evenly over the files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tests", nargs="+", default=TESTS)
     parser.add_argument("--survivors", type=Path, default=Path("survivors.diff"), help="file for their diffs")

@@ -167,6 +167,12 @@ def test_tables(tmp_path, name, separator, packed):
     assert text == EDGES.to_csv(index=False, sep=separator, lineterminator="\n")
 
 
+def test_a_wide_first_line_is_not_shown_whole(tmp_path):
+    (tmp_path / "n.csv").write_text("a,b,c,d,e,f,g,h\n" * 2)
+    with pytest.raises(InputError, match=r"in its first line: \['a', 'b', 'c', 'd', 'e', 'f'\]\.$"):
+        read_network(tmp_path / "n.csv", format="table")
+
+
 def test_parquet(tmp_path):
     write_network(tmp_path / "n.parquet", EDGES)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "n.parquet"), EDGES, check_dtype=False)

@@ -43,9 +43,7 @@ class TextStream(io.RawIOBase):
         self._raw.seek(0)
         self._file = cast("BinaryIO", gzip.GzipFile(fileobj=self._raw) if zipped else self._raw)
         self._total = 0
-        self._ahead = b""
-        first = self._take(1 << 16)
-        self._ahead = first.removeprefix(_BOM)
+        self._ahead = self._take(1 << 16).removeprefix(_BOM)
 
     def _take(self, n: int) -> bytes:
         try:
