@@ -25,7 +25,7 @@ TRRUST_ROWS = [["Myc", "A", -1], ["Myc", "Tert", 0], ["Sp1", "Cdk1", 1]]
     [
         (TRRUST, {}, TRRUST_ROWS),
         (TRRUST, {"format": "trrust"}, TRRUST_ROWS),
-        (gzip.compress(TRRUST.encode()), {}, TRRUST_ROWS),
+        (gzip.compress(TRRUST.encode(), mtime=0), {}, TRRUST_ROWS),
         ("Gene1,Gene2\nSOX2,NES\n", {"format": "beeline"}, [["SOX2", "NES", 0]]),
         ("# x\nsource,target,weight\nB,g,-2.5\nA,g,0.1\n", {"format": "collectri"}, [["A", "g", 1], ["B", "g", -1]]),
         (" TF \tTG\tMode\nA\tg\tActivation\nA\th\tREPRESSION\nA\ti\todd\nA\tj\t\n", {},
@@ -91,7 +91,7 @@ CRISPRI = "chrom,start,end,gene,regulated\nchr1,30,40,G,1\n7,5,6,8,no\n"
     [
         CRISPRI,
         CRISPRI.replace(",", "\t"),
-        gzip.compress(CRISPRI.encode()),
+        gzip.compress(CRISPRI.encode(), mtime=0),
         CRISPRI.replace("chrom,start,end,gene,regulated", "Chr, chromStart,chromEnd,measuredGeneSymbol,Significant"),
         CRISPRI.replace("chrom,start,end,gene,regulated", "chromosome,START,End,GeneSymbol,regulated"),
         CRISPRI.replace("gene", "target").replace("G,1", "G,TRUE ").replace(",no", ",False"),
@@ -167,11 +167,19 @@ def test_tables(tmp_path, name, separator, packed):
     assert text == EDGES.to_csv(index=False, sep=separator, lineterminator="\n")
 
 
+def test_a_wide_first_line_is_not_shown_whole(tmp_path):
+    (tmp_path / "n.csv").write_text("a,b,c,d,e,f,g,h\n" * 2)
+    with pytest.raises(InputError, match=r"in its first line: \['a', 'b', 'c', 'd', 'e', 'f'\]\.$"):
+        read_network(tmp_path / "n.csv", format="table")
+
+
 def test_parquet(tmp_path):
     write_network(tmp_path / "n.parquet", EDGES)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "n.parquet"), EDGES, check_dtype=False)
     write_network(tmp_path / "d.parquet", EDGES.assign(score=2.0), format="decoupler")
     assert pd.read_parquet(tmp_path / "d.parquet")["weight"].tolist() == [2.0, -2.0]
+    write_network(tmp_path / "n.parquet", EDGES.iloc[::-1])  # rows of any order have numbers of their own in a file
+    assert pd.read_parquet(tmp_path / "n.parquet").index.equals(pd.RangeIndex(len(EDGES)))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d.parquet", "n.parquet"]
 
 

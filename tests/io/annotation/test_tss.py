@@ -186,6 +186,9 @@ def test_gtf_rows_without_any_name_are_left_out(tmp_path):
     path = write(tmp_path, gtf(lost, GOOD), "x.gtf")
     with pytest.warns(UserWarning, match=r"1 transcripts or genes have neither gene_name nor gene_id, first in line 1"):
         assert rows(read_tss(path)) == TWO[:1]
+    far = ("chr1", 60, 100, "+", f'gene_id ""; note "{"x" * 99}";')
+    with pytest.raises(InputError, match=rf"first in line 1 \('gene_id \"\"; note \"{'x' * 42}'\); no other is left"):
+        read_tss(write(tmp_path, gtf(far), "far.gtf"))
     with pytest.raises(InputError, match="neither gene_name nor gene_id, first in line 1"):
         read_tss(write(tmp_path, gtf(lost), "x.gtf"))
 

@@ -108,7 +108,11 @@ def test_lists_given_apart(tmp_path):
 @pytest.mark.parametrize(
     ("lost", "message"),
     [
-        ("barcodes.tsv", r"has no list of barcodes .* it has \['matrix.mtx', 'peaks.bed'\]"),
+        (
+            "barcodes.tsv",
+            r"no list of barcodes \(barcodes.tsv, barcodes.txt, barcodes.csv, cells.tsv, \.\.\., plain or gzipped\); "
+            r"it has \['matrix.mtx', 'peaks.bed'\]",
+        ),
         ("peaks.bed", "has no list of features"),
         ("matrix.mtx", "must hold one Matrix Market file .* it has none"),
     ],

@@ -8,7 +8,7 @@ my ($peaks, $genome) = @ARGV;
 my %opt; my $i = $find ? 3 : 2;
 while ($i < @ARGV) { my $o = $ARGV[$i++]; $opt{$o} = ($i < @ARGV && $ARGV[$i] !~ /^-/) ? $ARGV[$i++] : 1; }
 my $mfile = $opt{'-m'} || $opt{'-find'};
-print STDERR "\tPeak file = $peaks\n\tGenome = $genome\n";
+print STDERR "\tPeak file = $peaks\n\n\tGenome = $genome\n";
 my $n = `wc -l < "$peaks"`; $n += 0;                       # a shell sees the name
 if ($mode eq 'hang') { print STDERR "\tThinking...\n"; `sleep 600`; }
 if ($mode eq 'exit3') { print STDERR "!!! something is wrong\n"; exit 3; }

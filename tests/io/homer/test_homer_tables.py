@@ -5,28 +5,24 @@ from __future__ import annotations
 import gzip
 from typing import TYPE_CHECKING
 
+import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
 from tests._small import PEAKS, SIZES, small
+from tests.io.homer._tables import COUNTS, FIND, GOOD, SITES, SUFFIX, as_dict, table_text, write
 
 from tilegrn import pp
 from tilegrn._core import store
+from tilegrn._core.mudata import no_pull
 from tilegrn.errors import InputError
 from tilegrn.io.homer import _hits
+from tilegrn.io.homer._hits import read_hits
 from tilegrn.io.homer._peaks import write_homer_peaks
 from tilegrn.io.homer._table import read_homer
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SUFFIX = " Distance From Peak(sequence,strand,conservation)"
-FIXED = "Chr\tStart\tEnd\tStrand\tPeak Score\tFocus Ratio/Region Size\tCpG%\tGC%"
-
-
-def as_dict(table: pd.DataFrame) -> dict[tuple[str, str], int]:
-    keys = zip(table["source_id"], table["peak_id"], strict=True)
-    return dict(zip(keys, table["tf_motifs_in_peak"].tolist(), strict=True))
 
 
 def by_hand(path: Path) -> dict[tuple[str, str], int]:
@@ -95,26 +91,6 @@ def test_resized_peaks_keep_their_ids(real_data):
         read_homer(path, peak_id="coordinates")
 
 
-def table_text(cells: list[list[str]], motifs: list[str], command: str = "", ids: list[str] | None = None) -> str:
-    ids = ids or [f"p{i}" for i in range(len(cells))]
-    text = "\t".join([f"PeakID{command}", FIXED, *(m + SUFFIX for m in motifs)]) + "\n"
-    for i, row in enumerate(cells):
-        text += (
-            "\t".join([ids[i], "chr1", str(1000 * i + 1), str(1000 * i + 500), "+", "0", "NA", ".1", ".4", *row]) + "\n"
-        )
-    return text
-
-
-def write(tmp_path: Path, text: str | bytes) -> Path:
-    path = tmp_path / "homer.tsv"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return path
-
-
-COUNTS = [["1", "0"], ["2", "3"]]
-SITES = [["5(ACG,+,0.00)", ""], ["5(ACG,+,0.00),9(ACG,-,0.00)", "1(A,+,0.00),2(A,+,0.00),3(A,-,0.00)"]]
-
-
 @pytest.mark.parametrize("cells", [COUNTS, SITES], ids=["counts", "sites"])
 @pytest.mark.parametrize("dress", ["plain", "gzip", "bom", "crlf", "annotated"])
 def test_dresses_of_a_table(tmp_path, cells, dress):
@@ -145,36 +121,123 @@ def test_ids_that_are_coordinates_stay(tmp_path):
     assert list(read_homer(path)["peak_id"].cat.categories) == ["chr1:1-500", "chr1:1001-1500"]
 
 
-def test_find_list_with_header(tmp_path):
-    text = "PositionID\tOffset\tSequence\tMotif Name\tStrand\tMotifScore\n"
-    text += FIND + "p1\t9\tACGT\tA/Homer\t-\t7.1\np1\t9\tAC\tB\t-\t7.1\n"
-    assert as_dict(read_homer(write(tmp_path, text))) == {("A/Homer", "p1"): 2, ("A/Homer", "p2"): 1, ("B", "p1"): 1}
-    old = (
-        "PositionID\tOffset\tSequence\tConservation\tStrand\tMotif Name\tMotifScore\np1\t-5\tACGT\t0\t+\tA/Homer\t7.1\n"
-    )
-    assert as_dict(read_homer(write(tmp_path, old))) == {("A/Homer", "p1"): 1}
+def test_tables_in_several_blocks(tmp_path, monkeypatch):
+    cells = [[str(i % 3), str(i % 5), str((i + 1) % 2)] for i in range(600)]
+    text = table_text(cells, ["A", "B", "C"], ids=[f"id{i}" for i in range(600)])
+    text = text.replace("\t.1\t.4\t0\t0\t1\n", "\t.1\t\t0\t0\t1\n")
+    whole = read_hits(write(tmp_path, text))
+    monkeypatch.setattr(_hits, "_BLOCK", 1 << 12)
+    parts = read_hits(tmp_path / "homer.tsv")
+    for hits in (whole, parts):
+        np.testing.assert_array_equal(hits.counts.toarray(), np.array(cells, dtype=int))
+        assert hits.counts.nnz == np.count_nonzero(np.array(cells, dtype=int))
+        assert (hits.counts.dtype, hits.counts.has_sorted_indices) == (np.int32, True)
+        assert hits.peaks == [f"id{i}" for i in range(600)]
+        assert np.flatnonzero(~hits.sequenced).tolist() == list(range(0, 600, 30))
+        assert hits.where[1].tolist() == list(range(0, 600_000, 1000))
+        assert hits.where[2].tolist() == list(range(500, 600_000, 1000))
 
 
 def test_repeated_columns(tmp_path):
     cells = [["1", "1", "0"], ["2", "2", "4"]]
     path = write(tmp_path, table_text(cells, ["A", "A", "B"]))
-    with pytest.warns(UserWarning, match="1 are equal"):
+    with pytest.warns(UserWarning, match="repeat a name; 1 are equal to an earlier one .* once, 0 differ") as heard:
         table = read_homer(path, peak_id="name")
+    assert heard[0].filename == __file__
     assert as_dict(table) == {("A", "p0"): 1, ("A", "p1"): 2, ("B", "p1"): 4}
     path = write(tmp_path, table_text(cells, ["A", "B", "A"]))
-    with pytest.warns(UserWarning, match="1 differ"):
+    with pytest.warns(UserWarning, match="0 are equal to an earlier one .* once, 1 differ and were summed"):
         table = read_homer(path, peak_id="name")
     assert as_dict(table) == {("A", "p0"): 1, ("A", "p1"): 6, ("B", "p0"): 1, ("B", "p1"): 2}
+    cells = [["1", "5", "1", "1", "0"], ["0", "0", "0", "0", "7"], ["2", "0", "2", "3", "0"]]
+    with pytest.warns(UserWarning, match="1 are equal to an earlier one .* once, 1 differ and were summed"):
+        hits = read_hits(write(tmp_path, table_text(cells, ["A", "B", "A", "A", "C"])))
+    assert hits.motifs == ["A", "B", "C"]
+    np.testing.assert_array_equal(hits.counts.toarray(), [[2, 5, 0], [0, 0, 7], [5, 0, 0]])
+    assert (hits.counts.dtype, hits.counts.has_sorted_indices) == (np.int32, True)
 
 
 def test_peaks_without_bases_are_told(tmp_path):
     text = table_text(COUNTS, ["A", "B"]).replace("\t.1\t.4\t1", "\tNA\tNA\t1")
-    with pytest.warns(UserWarning, match="no bases for 1 of 2 peaks"):
+    with pytest.warns(UserWarning, match="no bases for 1 of 2 peaks") as heard:
         read_homer(write(tmp_path, text))
+    assert heard[0].filename == __file__
 
 
-GOOD = table_text(COUNTS, ["A", "B"])
-FIND = "p1\t-5\tACGT\tA/Homer\t+\t7.1\np2\t8\tACGT\tA/Homer\t-\t7.1\n"
+def without(text: str, *names: str) -> str:
+    """Leave columns out."""
+    rows = [line.split("\t") for line in text.splitlines()]
+    keep = [i for i, name in enumerate(rows[0]) if name not in names]
+    return "".join("\t".join(row[i] for i in keep) + "\n" for row in rows)
+
+
+def test_columns_that_are_not_there(tmp_path):
+    text = table_text(COUNTS, ["A", "B"]).replace("\t.1\t.4\t1", "\tNA\tNA\t1")  # without GC% nothing tells of bases
+    hits = read_hits(write(tmp_path, without(text, "GC%")))
+    assert hits.sequenced is None
+    assert hits.where[0] == ["chr1", "chr1"]
+    assert (hits.where[1].tolist(), hits.where[2].tolist()) == ([0, 1000], [500, 1500])
+    path = write(tmp_path, without(GOOD, "End"))
+    assert list(read_homer(path)["peak_id"].cat.categories) == ["p0", "p1"]
+    with pytest.raises(InputError, match="cannot tell the peaks' coordinates: it has no columns Chr, Start, End"):
+        read_homer(path, peak_id="coordinates")
+    hits = read_hits(write(tmp_path, GOOD))
+    assert hits.sequenced.tolist() == [True, True]
+    masked = table_text(COUNTS, ["A", "B"], " (cmd=annotatePeaks.pl p g -m k -nmotifs -mask)")
+    assert read_hits(write(tmp_path, masked)).sequenced is None  # repeats have no bases there
+
+
+@pytest.mark.parametrize(
+    ("size", "names"),
+    [
+        ("", ["chr1:0-500", "chr1:1000-1500"]),
+        (" -size given", ["chr1:0-500", "chr1:1000-1500"]),
+        (" -size 200", ["p0", "p1"]),
+    ],
+)
+def test_coordinates_are_the_peaks_unless_resized(tmp_path, size, names):
+    path = write(tmp_path, table_text(COUNTS, ["A", "B"], f" (cmd=annotatePeaks.pl p g -m k -nmotifs{size})"))
+    assert list(read_homer(path)["peak_id"].cat.categories) == names
+    assert list(read_homer(path, peak_id="name")["peak_id"].cat.categories) == ["p0", "p1"]
+    if size == " -size 200":
+        with pytest.raises(InputError, match=r"HOMER resized its peaks \(-size\)\. Hand over the peaks"):
+            read_homer(path, peak_id="coordinates")
+    else:
+        assert list(read_homer(path, peak_id="coordinates")["peak_id"].cat.categories) == names
+
+
+def test_peaks_of_equal_coordinates_keep_their_ids(tmp_path):
+    path = write(tmp_path, table_text(COUNTS, ["A", "B"]).replace("chr1\t1001\t1500", "chr1\t1\t500"))
+    with pytest.raises(InputError, match="several peaks have the same coordinates; keep their ids with peak_id='name'"):
+        read_homer(path)
+    assert list(read_homer(path, peak_id="name")["peak_id"].cat.categories) == ["p0", "p1"]
+
+
+def test_peaks_handed_over_are_found_by_coordinates(tmp_path):
+    path = write(tmp_path, GOOD)
+    assert as_dict(read_homer(path, peaks=["chr1_1000_1500", "chr1_0_500"])) == {
+        ("A", "chr1_0_500"): 1,
+        ("A", "chr1_1000_1500"): 2,
+        ("B", "chr1_1000_1500"): 3,
+    }
+    lost = (
+        r"holds 2 of 2 peaks that are not among the 1 peaks handed over, e\.g\. \['p0', 'p1'\] "
+        r"\(yours: \['chr1:0-500'\]\)"
+    )
+    with pytest.raises(InputError, match=lost):  # one of them would do for the first row alone
+        read_homer(path, peaks=["chr1:0-500"])
+    some = write(tmp_path, table_text(COUNTS * 3, ["A", "B"], ids=["chr9:1-2", "x1", "chr9:5-6", "x2", "x3", "x4"]))
+    lost = (
+        r"holds 4 of 6 peaks that are not among the 4 peaks handed over, e\.g\. \['x1', 'x2', 'x3'\] "
+        r"\(yours: \['chr9:1-2', 'chr9:3-4', 'chr9:5-6'\]\)"
+    )
+    with pytest.raises(InputError, match=lost):
+        read_homer(some, peaks=["chr9:1-2", "chr9:3-4", "chr9:5-6", "chr9:7-8"])
+    path = write(tmp_path, GOOD)
+    resized = table_text(COUNTS, ["A", "B"], " (cmd=annotatePeaks.pl p g -m k -nmotifs -size 500)")
+    for text in (resized, without(GOOD, "Chr")):
+        with pytest.raises(InputError, match="holds 2 of 2 peaks that are not among the 2 peaks"):
+            read_homer(write(tmp_path, text), peaks=["chr1:0-500", "chr1:1000-1500"])
 
 
 @pytest.mark.parametrize(
@@ -203,22 +266,24 @@ FIND = "p1\t-5\tACGT\tA/Homer\t+\t7.1\np2\t8\tACGT\tA/Homer\t-\t7.1\n"
         (GOOD.replace(SUFFIX, " Best Motif log-odds Score"), "-mscore or -mdist"),
         (GOOD.replace(SUFFIX, ""), "no motif columns"),
         (table_text(COUNTS, ["A", "B"], ids=["p1", "p1"]), "more than once"),
-        ("chr1\t1\t2\n", "is no output that read_homer knows"),
+        ("chr1\t1\t2\n", "is no output that read_homer knows; it begins 'chr1\t1\t2'"),
+        ("x" * 99 + "\n", f"it begins '{'x' * 80}'"),
+        (
+            table_text([["1", "0"], ["-2", "2"]], ["A", "B"], " (cmd=annotatePeaks.pl p g -m k -nmotifs)"),
+            "holds negative values",
+        ),
+        (table_text(COUNTS, ["A", "B"], " (cmd=annotatePeaks.pl p g -m k -mscore)"), "-mscore or -mdist"),
+        (
+            table_text([["", "1(A,+,0)"], ["7", "8"]], ["A", "B"], " (cmd=annotatePeaks.pl p g -m k)"),
+            "holds '7' where a list of sites is expected",
+        ),
+        (table_text(COUNTS * 2, ["A", "B"], ids=["p1", "p1", "p2", "p2"]), r"has 2 peak ids .* e\.g\. \['p1', 'p2'\]"),
         (b"PeakID\t\xff\xfe\n", "no plain text"),
     ],
 )
 def test_bad_files(tmp_path, data, message):
     with pytest.raises(InputError, match=message):
         read_homer(write(tmp_path, data))
-
-
-def test_gzip_bomb_is_stopped(tmp_path, monkeypatch):
-    from tilegrn.io.homer import _stream
-
-    monkeypatch.setattr(_stream, "_BOMB_BYTES", 1 << 20)
-    row = GOOD.splitlines()[1] + "\n"
-    with pytest.raises(InputError, match="unpacks to more than 300 times"):
-        read_homer(write(tmp_path, gzip.compress((GOOD + row * 60_000).encode())))
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
@@ -259,28 +324,6 @@ def test_odd_names_get_numbers_and_come_back(tmp_path):
     assert as_dict(read_homer(output, peaks=peaks)) == {("A", "`rm`"): 1, ("A", "a b"): 2, ("B", "a b"): 3}
 
 
-@pytest.mark.filterwarnings("ignore:pkg_resources:UserWarning", "ignore::FutureWarning:pyranges")
-def test_peaks_of_pyranges_are_those_of_their_table(tmp_path):
-    import pyranges
-
-    table = pd.DataFrame({"chrom": ["chr2", "chr1"], "start": [5, 10], "end": [9, 30], "name": ["a", "b"]})
-    ranges = pyranges.PyRanges(table.set_axis(["Chromosome", "Start", "End", "Name"], axis=1))
-    for peaks, name in ((table, "table.bed"), (ranges, "ranges.bed")):
-        write_homer_peaks(peaks, tmp_path / name)
-    of_table, of_ranges = (set((tmp_path / n).read_text().splitlines()) for n in ("table.bed", "ranges.bed"))
-    assert of_table == of_ranges == {"chr2\t5\t9\ta\t0\t+", "chr1\t10\t30\tb\t0\t+"}
-
-
-def test_writing_is_all_or_nothing(tmp_path):
-    with pytest.raises(InputError, match="Cannot write"):
-        write_homer_peaks(["chr1:1-2"], tmp_path / "no" / "peaks.bed")
-    with pytest.raises(InputError, match="may not survive"):
-        write_homer_peaks(["chr1`ls`:1-2"], tmp_path / "peaks.bed")
-    with pytest.raises(InputError, match="format is 'gff'"):
-        write_homer_peaks(["chr1:1-2"], tmp_path / "peaks.bed", format="gff")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_from_a_mudata_to_homer_and_back_into_it(tmp_path):
     mdata = small()
     pp.bin_peaks(mdata, SIZES)
@@ -289,6 +332,11 @@ def test_from_a_mudata_to_homer_and_back_into_it(tmp_path):
     motifs = ["Ta(Zf)/x-Ta-ChIP-Seq/Homer", "Tb(bHLH)/Homer", "Unknown(?)/Homer"]
     cells = [[str(i % 3), str(i % 2), "1"] for i in range(len(PEAKS))]
     table = read_homer(write(tmp_path, table_text(cells, motifs, ids=PEAKS)), peaks=mdata)
+    with no_pull():
+        renamed = md.MuData({"rna": mdata["rna"], "peaks": mdata["atac"]})
+    pd.testing.assert_frame_equal(read_homer(tmp_path / "homer.tsv", peaks=renamed, atac="peaks"), table)
+    write_homer_peaks(renamed, tmp_path / "renamed.bed", atac="peaks")
+    assert (tmp_path / "renamed.bed").read_bytes() == (tmp_path / "peaks.bed").read_bytes()
     assert list(table["peak_id"].cat.categories) == PEAKS
     with pytest.warns(UserWarning, match="1 motif or TF names resolve to no gene symbol"):
         pp.add_binding(mdata, table)

@@ -11,14 +11,17 @@ import time
 import warnings
 from pathlib import Path
 
+import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
+from tests._small import PEAKS as SMALL_PEAKS
+from tests._small import small
 
+from tilegrn._core.mudata import no_pull
 from tilegrn.errors import InputError, ToolError
-from tilegrn.io.homer._private_fasta import private_fasta
 from tilegrn.io.homer._process import find_homer
-from tilegrn.io.homer._run import run_homer
+from tilegrn.io.homer._run import _check_options, run_homer
 from tilegrn.io.homer._table import read_homer
 from tilegrn.motifs._files import read_motifs, write_motifs
 from tilegrn.motifs._motif import Motif
@@ -131,6 +134,15 @@ def test_matrices_and_thresholds_reach_homer_exactly(real_data, homer, tmp_path)
     assert {(m, p.split(":")[0]): n for (m, p), n in as_dict(table).items()} == expected
 
 
+def test_peaks_of_a_modality(tmp_path, genome, homer):
+    (tmp_path / "two.fa").write_text("".join(f">{c}\n{s * 11}\n" for c, s in genome.items()))
+    mdata = small()
+    with no_pull():
+        mdata = md.MuData({"rna": mdata["rna"], "peaks": mdata["atac"]})
+    table = run_homer(mdata, tmp_path / "two.fa", MOTIFS, homer=homer, atac="peaks")
+    assert as_dict(table) == brute_force({c: s * 11 for c, s in genome.items()}, SMALL_PEAKS)
+
+
 def test_mask_reaches_homer(fasta, homer):
     table = run_homer(PEAKS, fasta, MOTIFS, homer=homer, mask=True)
     assert len(table) == 0 or table["tf_motifs_in_peak"].sum() < sum(
@@ -174,12 +186,15 @@ def test_hostile_paths_never_reach_a_shell(fasta, genome, homer, tmp_path, monke
         ("exit3", "exit code 3.*something is wrong"),
         ("signal", "signal 9"),
         ("silent", "output is empty.*not found in config.txt"),
-        ("missing", "another set of peaks: 3 of which 0"),
-        ("extra", "another set of peaks: 5 of which 1"),
-        ("nomotif", "other motifs: 2 for 3"),
+        ("missing", r"another set of peaks: 3 of which 0 are not ours \(\[\]\), for 4 asked\. HOMER said: Peak file"),
+        ("extra", r"another set of peaks: 5 of which 1 are not ours \(\['stranger'\]\), for 4 asked"),
+        ("nomotif", r"annotatePeaks.pl returned other motifs: 2 for 3 asked\. HOMER said: Peak file"),
         ("cut", "cannot be used.*cut short"),
         ("nogc", "no bases for 4 of 4 peaks.*named as in the genome"),
-        ("nohomer2", "homer2: not found"),
+        (
+            "nohomer2",
+            r"A step of annotatePeaks.pl failed \('.*homer2: (command )?not found'\), although .* HOMER said: Peak",
+        ),
     ],
 )
 def test_each_failure_is_named(fasta, homer, monkeypatch, mode, message):
@@ -204,8 +219,9 @@ def test_each_failure_of_find_is_named(fasta, homer, monkeypatch, mode):
 
 def test_peaks_without_sequence_are_told(fasta, homer, monkeypatch):
     monkeypatch.setenv("STUB_MODE", "onegc")
-    with pytest.warns(UserWarning, match="no bases for 1 of 4 peaks"):
+    with pytest.warns(UserWarning, match=r"no bases for 1 of 4 peaks \(their GC% is NA\): only N there") as heard:
         run_homer(PEAKS, fasta, MOTIFS, homer=homer)
+    assert heard[0].filename == __file__
 
 
 def running(text: str) -> list[str]:
@@ -257,6 +273,10 @@ def test_progress_is_logged_and_files_kept(fasta, homer, tmp_path, caplog):
     kept = {p.name for p in (tmp_path / "kept").iterdir()}
     assert kept == {"peaks.bed", "known.motif", "stdout.txt", "stderr.txt"}
     assert "Peak file" in (tmp_path / "kept" / "stderr.txt").read_text()
+    asked = "annotatePeaks.pl peaks.bed genome.fa -m known.motif -nmotifs -noann -nogene -cpu 1 -size given"
+    assert (tmp_path / "kept" / "stdout.txt").read_text().startswith(f"PeakID (cmd={asked})\t")  # the defaults
+    assert (tmp_path / "kept" / "peaks.bed").read_text().startswith("chr1\t100\t300\tp0\t0\t+\n")
+    assert "Running annotatePeaks.pl on 4 peaks and 3 motifs." in caplog.text
 
 
 def test_files_are_kept_after_a_failure(fasta, homer, tmp_path, monkeypatch):
@@ -264,6 +284,14 @@ def test_files_are_kept_after_a_failure(fasta, homer, tmp_path, monkeypatch):
     with pytest.raises(ToolError):
         run_homer(PEAKS, fasta, MOTIFS, homer=homer, keep=tmp_path / "kept")
     assert (tmp_path / "kept" / "stdout.txt").stat().st_size > 0
+
+
+def test_files_that_cannot_be_kept_are_a_warning(fasta, genome, homer, tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    with caplog.at_level(logging.WARNING, logger="tilegrn"):
+        table = run_homer(PEAKS, fasta, MOTIFS, homer=homer, keep=tmp_path / "file" / "kept")
+    assert as_dict(table) == brute_force(genome, PEAKS)
+    assert f"HOMER's files could not be kept in '{tmp_path / 'file' / 'kept'}'" in caplog.text
 
 
 def test_homer_is_found_by_argument_variable_and_path(homer, monkeypatch, tmp_path):
@@ -293,9 +321,36 @@ def test_a_script_without_interpreter(fasta, homer):
         run_homer(PEAKS, fasta, MOTIFS, homer=homer)
 
 
+def test_the_least_that_may_be_asked(fasta, genome, homer):
+    last = ["chr1:990-1000", "chr2:0-1"]  # to the last base
+    table = run_homer(last, fasta, MOTIFS, homer=homer, n_jobs=np.int64(1))
+    assert as_dict(table) == brute_force(genome, last)
+    assert _check_options("find", 1, 1, 0.1) == "findMotifsGenome.pl"
+    assert _check_options("annotatePeaks", np.int64(1), 1, None) == "annotatePeaks.pl"
+
+
+def test_a_list_without_hits(fasta, homer):
+    table = run_homer(PEAKS, fasta, [word_motif("none", "ACGTACGTACGTACGT")], homer=homer, method="find")
+    assert len(table) == 0
+    assert list(table["peak_id"].cat.categories) == PEAKS
+    assert list(table["source_id"].cat.categories) == ["none"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"size": -1}, "size is -1; give 'given' or a number of bp, at least 1"),
+        ({"size": 1.5}, "size is 1.5"),
+        ({"n_jobs": True}, "n_jobs is True"),
+        ({"n_jobs": 1.0}, "n_jobs is 1.0"),
+        ({"timeout": float("nan")}, "timeout is nan"),
+        ({"motifs": ["Gata1"]}, "motifs must be a motif file or a list of tilegrn motifs"),
+        (
+            {"peaks": ["chr1:0-1001", "chr2:0-1000", "chr2:5-3500"]},
+            r"^2 peaks reach past the end .* e\.g\. 'chr2:5-3500' by 2,500 bp \(chr2 has 1,000\)\. Is it the",
+        ),
+        ({"genome": "mm10.fa"}, "genome 'mm10.fa' does not exist"),
+        ({"genome": Path("mm10")}, "genome 'mm10' does not exist"),
         ({"method": "scan"}, "method is 'scan'"),
         ({"size": 0}, "size is 0"),
         ({"size": True}, "size is True"),
@@ -308,6 +363,7 @@ def test_a_script_without_interpreter(fasta, homer):
         ({"motifs": []}, "at least one"),
         ({"genome": "/no/such/genome.fa"}, "does not exist"),
         ({"genome": "mm10; touch pwned"}, "does not exist"),
+        ({"genome": str(Path(__file__).parent)}, "homer' is a folder; give one FASTA file"),
     ],
 )
 def test_bad_input_stops_before_homer_starts(fasta, tmp_path, changes, message):
@@ -329,61 +385,3 @@ def _ready(tmp_path: Path) -> Path:
 def test_an_installed_genome_goes_by_its_name(homer):
     with pytest.raises(ToolError, match=r"(?s)output is empty.*Genome mm10 not found"):
         run_homer(PEAKS, "mm10", MOTIFS, homer=homer)
-
-
-@pytest.mark.parametrize("kind", ["plain", "gzip", "crlf", "description", "one line", "bom"])
-def test_private_fasta_is_the_same_sequence(tmp_path, genome, kind):
-    text = "".join(f">{n}\n{s[:700]}\n{s[700:]}\n" for n, s in genome.items())
-    if kind == "description":
-        text = text.replace("\n", " a description > with a sign\n", 1)
-    if kind == "one line":
-        text = "".join(f">{n}\n{s * 20}" + "\n" for n, s in genome.items())
-    data = text.encode()
-    if kind == "crlf":
-        data = data.replace(b"\n", b"\r\n")
-    if kind == "bom":
-        data = b"\xef\xbb\xbf" + data
-    source = tmp_path / "source.fa"
-    source.write_bytes(gzip.compress(data, mtime=0) if kind == "gzip" else data)
-    lengths = private_fasta(source, tmp_path / "private.fa", {"chr1", "chr2"})
-    repeat = 20 if kind == "one line" else 1
-    assert lengths == {n: len(s) * repeat for n, s in genome.items()}
-    assert (tmp_path / "private.fa").is_symlink() == (kind == "plain")
-    found: dict[str, str] = {}
-    for line in (tmp_path / "private.fa").read_text().splitlines():
-        if line.startswith(">"):
-            name = line[1:]
-            found[name] = ""
-        else:
-            assert len(line) <= 700
-            found[name] += line
-    assert {n: found[n] for n in ("chr1", "chr2")} == {n: genome[n] * repeat for n in ("chr1", "chr2")}
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "empty"),
-        (b"ACGT\n", "begins"),
-        (b">chr1\nAC\n>chr1\nGT\n", "twice"),
-        (b">\nAC\n", "no name"),
-        (gzip.compress(b">chr1\nACGT\n" * 100, mtime=0)[:-9], "damaged"),
-    ],
-)
-def test_bad_fasta(tmp_path, data, message):
-    (tmp_path / "bad.fa").write_bytes(data)
-    with pytest.raises(InputError, match=message):
-        private_fasta(tmp_path / "bad.fa", tmp_path / "out.fa", {"chr1"})
-
-
-def test_private_fasta_across_blocks(tmp_path, genome, monkeypatch):
-    from tilegrn.io.homer import _private_fasta
-
-    text = "".join(f">{n} described\n{s[:300]}\n{s[300:]}\n" for n, s in genome.items())
-    (tmp_path / "source.fa").write_text(text)
-    for chunk in (1, 7, 64, 501):
-        monkeypatch.setattr(_private_fasta, "_CHUNK", chunk)
-        target = tmp_path / f"out{chunk}.fa"
-        lengths = private_fasta(tmp_path / "source.fa", target, set(genome))
-        assert lengths == dict.fromkeys(genome, 1000)
-        assert target.read_text().replace("\n", "") == "".join(f">{n}{s}" for n, s in genome.items())

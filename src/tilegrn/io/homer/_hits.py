@@ -105,8 +105,6 @@ def _batches(
         ) as reader:
             yield from reader
     except pa.ArrowInvalid as err:
-        if "Empty CSV file" in str(err):
-            return
         what = str(err).replace("CSV parse error: ", "").replace("CSV conversion error to ", "not of type ")[:200]
         msg = f"'{stream.path}' is cut short or damaged: {what} (line and column as named there). {_AGAIN}"
         raise InputError(msg) from err
@@ -145,13 +143,13 @@ def _annotated(stream: TextStream, header: list[str], sample: list[str]) -> Home
         peaks.extend(batch.column("c0").to_pylist())
         for name, column in fixed.items():
             cells = batch.column(column)
-            place[name].append(cells.to_pylist() if name == "Chr" else cells.to_numpy(zero_copy_only=False))
+            place[name].append(cells.to_pylist() if name == "Chr" else cells.to_numpy())
         if gc is not None:
             seen_gc.append(~pc.is_in(batch.column(gc), pa.array(["NA", ""])).to_numpy(zero_copy_only=False))
         for k, i in enumerate(motif_columns):
             cells = batch.column(f"c{i}")
             numbers = cells if counted else _listed(cells, stream.path)
-            found = numbers.to_numpy(zero_copy_only=False)
+            found = numbers.to_numpy()
             hit = np.flatnonzero(found)
             rows[k].append((hit + offset).astype(np.int32))
             values[k].append(found[hit].astype(np.int32))
@@ -187,13 +185,12 @@ def _annotated(stream: TextStream, header: list[str], sample: list[str]) -> Home
 
 def _listed(cells: Any, path: Path) -> Any:
     """Count the sites that cells list as ``distance(sequence,strand,conservation)``."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     numbers = pc.count_substring(cells, "(")
     odd = pc.and_(pc.equal(numbers, 0), pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(cells)), 0))
     if pc.any(odd).as_py():
-        one = cells.filter(pa.chunked_array([odd]) if isinstance(cells, pa.ChunkedArray) else odd)[0].as_py()
+        one = cells.filter(odd)[0].as_py()
         msg = (
             f"'{path}' holds '{one}' where a list of sites is expected: its header names no -nmotifs. Run "
             "annotatePeaks.pl with -nmotifs, or leave its first line as HOMER printed it."
@@ -234,7 +231,7 @@ def _one_column_each(counts: sparse.csc_matrix, motifs: list[str], path: Path) -
         f"'{path}': motif columns repeat a name; {equal} are equal to an earlier one and were taken once, {differing} "
         "differ and were summed."
     )
-    warnings.warn(msg, UserWarning, stacklevel=6)
+    warnings.warn(msg, UserWarning, stacklevel=5)  # who calls read_homer
     merged = sparse.csc_matrix(counts @ merge)
     merged.sort_indices()
     return merged, [str(n) for n in names]
@@ -262,7 +259,7 @@ def _found(stream: TextStream, header: list[str], skip: int) -> HomerHits:
             new = np.array(
                 [known.setdefault(name, len(known)) for name in cells.dictionary.to_pylist()], dtype=np.int64
             )
-            codes.append(new[cells.indices.to_numpy(zero_copy_only=False)])
+            codes.append(new[cells.indices.to_numpy()])
         parts.append(np.unique((codes[1] << 32) | codes[0], return_counts=True))
     keys = np.concatenate([p[0] for p in parts]) if parts else np.zeros(0, dtype=np.int64)
     n = np.concatenate([p[1] for p in parts]) if parts else np.zeros(0, dtype=np.int64)

@@ -17,17 +17,22 @@ from tilegrn._core.text import data_lines, existing_file, read_text, split_tabs
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
 
-__all__ = ["PeakSet", "peak_set", "write_homer_peaks"]
+__all__ = ["PeakSet", "coordinates", "peak_lines", "peak_set", "write_homer_peaks"]
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", re.ASCII)
 _CHROM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:*-]*", re.ASCII)
+
+
+def coordinates(chrom: Iterable[Any], start: Iterable[Any], end: Iterable[Any]) -> list[str]:
+    """Name intervals ``chr1:3000-4000``."""
+    return [f"{c}:{s}-{e}" for c, s, e in zip(chrom, start, end, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class PeakSet:
     @cached_property
     def coordinates(self) -> list[str]:
         """Names such as ``chr1:3000-4000``."""
-        return [f"{c}:{s}-{e}" for c, s, e in zip(self.chrom, self.start, self.end, strict=True)]
+        return coordinates(self.chrom, self.start, self.end)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -87,7 +92,7 @@ def _from_table(table: pd.DataFrame) -> PeakSet:
     if missing:
         msg = f"The table of peaks lacks the columns {missing}; it has {list(map(str, table.columns))}."
         raise InputError(msg)
-    plain = [f"{c}:{s}-{e}" for c, s, e in zip(table["chrom"], table["start"], table["end"], strict=True)]
+    plain = coordinates(table["chrom"], table["start"], table["end"])
     chrom, start, end = parse_peaks(plain)
     names = [str(n) for n in table["name"]] if "name" in table.columns else plain
     if len(set(names)) < len(names):

@@ -118,11 +118,11 @@ class _Walk:
         if not text or not self._name:
             return
         breaks = text.count(b"\n")
-        if b"\r" in text or b" " in text or len(text) > _LONG_LINE * (breaks + 1):
+        if any(odd in text for odd in (b"\r", b" ", b"\t")) or len(text) > _LONG_LINE * (breaks + 1):
             self.clean = False
-        bases = text.translate(None, b"\r\n\t ") if out is not None or not self.clean else b""
-        n = len(bases) if bases else len(text) - breaks
-        self.lengths[self._name] += n
+        linked = out is None and self.clean
+        bases = b"" if linked else text.translate(None, b"\r\n\t ")
+        self.lengths[self._name] += len(text) - breaks if linked else len(bases)
         if out is not None and self._name in self.chroms:
             bases = self._rest + bases
             whole = len(bases) // _WIDTH * _WIDTH

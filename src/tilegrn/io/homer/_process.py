@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 _TAIL = 2000
 _GRACE = 5.0
+_LOOK = 0.2
+"""Seconds between two looks at the messages."""
 
 
 def find_homer(script: str, homer: str | Path | None) -> Path:
@@ -128,7 +130,6 @@ def _wait(
     process: subprocess.Popen[bytes], follow: IO[bytes], name: str, started: float, timeout: float | None
 ) -> int | None:
     """Wait for the end, logging messages as they come; None if time ran out (the group is then dead)."""
-    pause = 0.02
     rest = b""
     while True:
         left = None if timeout is None else started + timeout - time.monotonic()
@@ -136,8 +137,7 @@ def _wait(
             _stop(process)
             return None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(pause if left is None else min(pause, left))
-        pause = min(1.0, pause * 1.5)
+            process.wait(_LOOK if left is None else min(_LOOK, left))
         *lines, rest = (rest + follow.read()).split(b"\n")
         for line in lines:
             text = line.decode("utf-8", errors="replace").strip()
@@ -148,15 +148,12 @@ def _wait(
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Kill the whole process group: first kindly, then for sure."""
+    """Kill the whole process group: first kindly, then for sure, as children may be there when the script has ended."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE)
-    # Children of a script that ended at once may still be there.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _tail(messages: Path) -> str:

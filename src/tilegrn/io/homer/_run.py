@@ -123,7 +123,7 @@ def run_homer(
         folder = Path(name)
         genome_argument = _place_genome(genome, found, folder)
         ids = [f"p{i}" for i in range(len(found.names))]
-        (folder / "peaks.bed").write_text(peak_lines(found, ids, as_bed=True), encoding="ascii", newline="\n")
+        (folder / "peaks.bed").write_bytes(peak_lines(found, ids, as_bed=True).encode())
         number = {motif_name: i for i, motif_name in enumerate(names)}
         write_motifs(
             [Motif(f"m{number[m.name]}", m.probabilities, m.threshold) for m in wanted], folder / "known.motif"
@@ -215,7 +215,7 @@ def _checked(output: Path, script: str, messages: str, ids: list[str], n_motifs:
     row = np.array([place.get(p, -1) for p in hits.peaks], dtype=np.int64)
     is_list = script == _SCRIPTS["find"]
     if (row < 0).any() or (not is_list and len(row) != len(ids)):
-        foreign = [p for p, i in zip(hits.peaks, row, strict=True) if i < 0]
+        foreign = [p for p in hits.peaks if p not in place]
         msg = (
             f"{script} returned another set of peaks: {len(hits.peaks)} of which {len(foreign)} are not ours "
             f"({foreign[:3]}), for {len(ids)} asked.{said}"
@@ -246,7 +246,6 @@ def _keep(folder: Path, target: Path) -> None:
     try:
         target.mkdir(parents=True, exist_ok=True)
         for name in ("peaks.bed", "known.motif", "stdout.txt", "stderr.txt"):
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, target / name)
+            shutil.copyfile(folder / name, target / name)
     except OSError as err:
         logger.warning("HOMER's files could not be kept in '%s': %s", target, err)

@@ -43,9 +43,7 @@ class TextStream(io.RawIOBase):
         self._raw.seek(0)
         self._file = cast("BinaryIO", gzip.GzipFile(fileobj=self._raw) if zipped else self._raw)
         self._total = 0
-        self._ahead = b""
-        first = self._take(1 << 16)
-        self._ahead = first.removeprefix(_BOM)
+        self._ahead = self._take(1 << 16).removeprefix(_BOM)
 
     def _take(self, n: int) -> bytes:
         try:
@@ -69,7 +67,7 @@ class TextStream(io.RawIOBase):
                 break
             self._ahead += more
         try:
-            return self._ahead.decode("utf-8", errors="strict").splitlines()
+            return self._ahead.decode("utf-8").splitlines()
         except UnicodeDecodeError as err:
             if len(self._ahead) >= n_bytes and err.start > n_bytes - 4:  # a character cut in two by the end of the look
                 return self._ahead[: err.start].decode("utf-8").splitlines()
@@ -92,7 +90,6 @@ class TextStream(io.RawIOBase):
 
     def close(self) -> None:
         """Close the file."""
-        if not self.closed:
-            self._file.close()
-            self._raw.close()
+        self._file.close()
+        self._raw.close()
         super().close()

@@ -13,7 +13,7 @@ import pandas as pd
 from tilegrn._core.text import existing_file
 from tilegrn.errors import InputError
 from tilegrn.io.homer._hits import HomerHits, read_hits
-from tilegrn.io.homer._peaks import PeakSet, peak_set
+from tilegrn.io.homer._peaks import PeakSet, coordinates, peak_set
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,11 +122,11 @@ def _own_names(hits: HomerHits, peak_id: str, what: str) -> list[str]:
         why = "HOMER resized its peaks (-size)" if hits.resized else "it has no columns Chr, Start, End"
         msg = f"{what} cannot tell the peaks' coordinates: {why}. Hand over the peaks: read_homer(path, peaks=mdata)."
         raise InputError(msg)
-    if peak_id == "name" or hits.where is None or (peak_id == "auto" and hits.resized):
+    if peak_id == "name" or hits.where is None or hits.resized:
         return hits.peaks
     if peak_id == "auto" and all(_COORDINATES.match(p) for p in hits.peaks):
         return hits.peaks
-    names = [f"{c}:{s}-{e}" for c, s, e in zip(*hits.where, strict=True)]
+    names = coordinates(*hits.where)
     if len(set(names)) < len(names):
         msg = f"{what}: several peaks have the same coordinates; keep their ids with peak_id='name'."
         raise InputError(msg)
@@ -141,11 +141,12 @@ def _given_names(hits: HomerHits, given: PeakSet, what: str) -> list[str]:
         if (position >= 0).all():
             return [given.names[i] for i in position]
     if hits.where is not None and not hits.resized:
-        own = [f"{c}:{s}-{e}" for c, s, e in zip(*hits.where, strict=True)]
-        position = pd.Index(given.coordinates, dtype=object).get_indexer(pd.Index(own, dtype=object))
+        own = pd.Index(coordinates(*hits.where), dtype=object)
+        position = pd.Index(given.coordinates, dtype=object).get_indexer(own)
         if (position >= 0).all():
             return [given.names[i] for i in position]
-    lost = [p for p, i in zip(hits.peaks, pd.Index(given.names, dtype=object).get_indexer(ids), strict=True) if i < 0]
+    yours = set(given.names)
+    lost = [p for p in hits.peaks if p not in yours]
     msg = (
         f"{what} holds {len(lost)} of {len(ids)} peaks that are not among the {len(given.names)} peaks handed over, "
         f"e.g. {lost[:3]} (yours: {given.names[:3]}). Is it the output for these peaks?"
