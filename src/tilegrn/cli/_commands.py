@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tilegrn._core.torch_there import needs_torch
 from tilegrn.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def demo(options: argparse.Namespace) -> None:
     if options.folder and options.out and options.folder != options.out:
         msg = f"Two folders were given, '{options.folder}' and '{options.out}'; give one."
         raise InputError(msg)
+    needs_torch("tilegrn demo")
     options.out = options.folder or options.out or "tilegrn-demo"
     target = Path(options.out)
     check_target(target, force=options.force)
@@ -65,6 +67,7 @@ def run(options: argparse.Namespace) -> None:
     from tilegrn.cli._run import Run, Steps, check_inputs, finish, walk
     from tilegrn.tl.training._resume import remove_checkpoint
 
+    needs_torch("tilegrn run")
     sizes, tss = options.chrom_sizes or options.genome, options.tss or options.genome
     if not sizes or not tss:
         msg = "Which assembly? Give --genome (mm10, hg38), or both --chrom-sizes and --tss."

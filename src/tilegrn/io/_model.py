@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tilegrn._core.torch_there import needs_torch
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -28,6 +30,8 @@ def load_model(folder: str | Path) -> GRNModel:
     ------
     InputError
         If the folder is no model, is truncated or changed (SHA-256), or has a newer format.
+    ToolError
+        If torch or lightning is not installed.
 
     Examples
     --------
@@ -35,6 +39,7 @@ def load_model(folder: str | Path) -> GRNModel:
     >>> len(model.vocabulary.genes)
     40
     """
+    needs_torch("grn.io.load_model")
     from tilegrn.model.grn_model import GRNModel
 
     return GRNModel.load(folder)

@@ -15,6 +15,7 @@ from tilegrn._core import check, store
 from tilegrn._core import keys as K
 from tilegrn._core.rows import in_memory
 from tilegrn._core.some_cells import values_in_cell
+from tilegrn._core.torch_there import needs_torch
 from tilegrn._stats import metrics as M
 from tilegrn.errors import InputError, MissingStepError
 from tilegrn.tl.evaluate import _baselines as B
@@ -70,6 +71,7 @@ def _fit_baseline(name: str, inputs: BaselineInputs, seed: int, n_models: int) -
         return plain[name](inputs, seed=seed)
     if name == "lightgbm":
         return B.fit_lightgbm(inputs, seed=seed, n_models=n_models)
+    needs_torch(f"The baseline '{name}'")
     from tilegrn.tl.evaluate import _baseline_nets as nets
 
     kind, _, teacher = name.partition("_")
@@ -232,6 +234,8 @@ def scorecard(
         If peaks changed since ``bin_peaks`` (baselines read the windows).
     InputError
         On unknown baselines or columns, or when no gene or too few cells can be judged.
+    ToolError
+        If a baseline needs torch, which is not installed.
 
     Warns
     -----

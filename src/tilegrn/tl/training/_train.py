@@ -13,6 +13,7 @@ import numpy as np
 from tilegrn._core import check, store
 from tilegrn._core import keys as K
 from tilegrn._core.splits import drawn_record
+from tilegrn._core.torch_there import needs_torch
 from tilegrn.errors import InputError
 from tilegrn.tl.training._calibrate import calibrate
 from tilegrn.tl.training._chosen import labels_of, ranges_of, samples_of, targets_of, typical_open
@@ -132,6 +133,8 @@ def train(
     InputError
         If counts, names or split cannot be used, the folder ``checkpoint`` holds something else or nothing intact, or
         the training needs far more memory than there is.
+    ToolError
+        If torch or lightning is not installed.
     FloatingPointError
         If the loss or the gradient is not finite; the message names epoch, step and cells. Nothing is written then, and
         states kept before stay.
@@ -141,6 +144,7 @@ def train(
     >>> model = grn.tl.train(mdata, seed=0, progress=False)
     >>> model.save("model")
     """
+    needs_torch("grn.tl.train")
     from tilegrn.model.config import default_config
     from tilegrn.model.fit.fit import FitOptions
     from tilegrn.model.fit.watch import NotFiniteError
