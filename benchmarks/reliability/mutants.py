@@ -358,7 +358,8 @@ def main() -> None:
     parser.add_argument("--notes", type=Path, help="file to keep which test reaches which line; read if it is there")
     options = parser.parse_args()
     os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
-    os.environ.pop("TILEGRN_REAL_DATA", None)  # the tests that a clone can run
+    for name in ("TILEGRN_REAL_DATA", "PYTEST_ADDOPTS"):  # the tests that a clone can run, one at a time
+        os.environ.pop(name, None)
     warnings.simplefilter("ignore")
     for name in IMPORTED:
         with contextlib.suppress(ImportError):
