@@ -12,22 +12,14 @@ from tests.io.h5mu._files import build
 
 from tilegrn._core import atomic
 from tilegrn.errors import InputError, WriteError
-from tilegrn.io import read_h5mu, write_h5mu, write_layer
+from tilegrn.io import read_h5mu, write_layer
 from tilegrn.io.h5mu import _write_layer
 from tilegrn.io.h5mu._h5check import named
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole") / "x.h5mu"
-    write_h5mu(path, build())
-    return path.read_bytes()
-
-
 @pytest.fixture
-def file(whole, tmp_path):
-    (tmp_path / "x.h5mu").write_bytes(whole)
-    return tmp_path / "x.h5mu"
+def file(path):
+    return path
 
 
 VALUES = np.where(np.random.default_rng(0).random((30, 5)) < 0.4, 0, np.random.default_rng(1).normal(size=(30, 5)))

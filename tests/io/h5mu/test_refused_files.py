@@ -11,20 +11,7 @@ from tilegrn._core.mudata import no_pull
 from tilegrn.errors import InputError
 from tilegrn.io.h5mu import _h5check
 from tilegrn.io.h5mu._h5check import check_file, matrices, named, oddity
-from tilegrn.io.h5mu._h5mu import read_h5mu, write_h5mu
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole") / "x.h5mu"
-    write_h5mu(path, build())
-    return path.read_bytes()
-
-
-@pytest.fixture
-def path(whole, tmp_path):
-    (tmp_path / "x.h5mu").write_bytes(whole)
-    return tmp_path / "x.h5mu"
+from tilegrn.io.h5mu._h5mu import read_h5mu
 
 
 def schema(value):

@@ -17,19 +17,6 @@ from tilegrn.io.h5mu._h5mu import read_h5mu, write_h5mu, write_zarr
 from tilegrn.io.h5mu._writable import check_writable
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole") / "x.h5mu"
-    write_h5mu(path, build())
-    return path.read_bytes()
-
-
-@pytest.fixture
-def path(whole, tmp_path):
-    (tmp_path / "x.h5mu").write_bytes(whole)
-    return tmp_path / "x.h5mu"
-
-
 def lossy(monkeypatch, lose):
     write = mudata.write_h5mu
 
