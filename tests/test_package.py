@@ -56,6 +56,15 @@ def test_module_loads_no_torch_and_no_figures(module):
     assert in_fresh_python(code) == ""
 
 
+@pytest.mark.parametrize("module", ["pp", "tl", "get", "io", "motifs", "datasets"])
+def test_names_compile_nothing(module):
+    code = (
+        f"import sys, tilegrn; [getattr(tilegrn.{module}, n) for n in tilegrn.{module}.__all__];"
+        "print(*(m for m in ('torch', 'numba') if m in sys.modules))"
+    )
+    assert in_fresh_python(code) == ""
+
+
 def test_submodules_are_attributes():
     code = f"import tilegrn as grn; print(*(getattr(grn, m).__name__ for m in {MODULES}))"
     assert in_fresh_python(code).split() == [f"tilegrn.{m}" for m in MODULES]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import linalg, sparse
 
-from tilegrn.tl.network._few_effects import FITTED_TO, few_effects
 from tilegrn.tl.network._tf_levels import TFLevels, fit_levels, level_of, measured
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ MOST_STRETCH = 3.0
 """Largest factor by which effects are stretched."""
 LEAST = 0.01
 """Support below this share of the average is taken as this much: no pair is ruled out for good."""
+FITTED_TO = 2000
+"""Genes to which is fitted what pairs have in common, those with the most counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,8 @@ def fit_direct_effects(
     shrinkage takes from the size of either is given back by one factor for all, the slope of the expression of the
     genes that are no TFs on what the effects predict.
     """
+    from tilegrn.tl.network._few_effects import few_effects  # numba takes its time
+
     n, k = counts.shape[0], len(tfs)
     size = np.maximum(size, 1e-12)
     levels = fit_levels(counts, size, tfs)

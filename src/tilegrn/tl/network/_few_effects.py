@@ -22,8 +22,6 @@ WIDEST = 0.25
 """Largest variance of effects at average support: half of a gene's mean rate per standard deviation of a TF."""
 ROUNDS = 6
 """Of fitting what the pairs have in common."""
-FITTED_TO = 2000
-"""Genes to which that is fitted, those with the most counts."""
 _SWEEPS = 60
 _CLOSE = 1e-3
 """Of the gene's mean rate: an effect that would change by less is left as it is."""

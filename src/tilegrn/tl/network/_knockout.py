@@ -114,8 +114,8 @@ def knockout(
 
     Notes
     -----
-    On simulated data, direct effects and re-simulated changes of affected genes rank alike (Spearman .78 to .96, the
-    model alone .36 to .77; see the benchmark of networks). Their size is .6 to .8 of the true changes there, and rests
+    On simulated data, predicted and re-simulated changes of affected genes rank alike (Spearman .84 to .92, the model
+    alone .61 to .73; see the benchmark of networks). Their size is .6 to .8 of the true changes there, and rests
     on a guess: that a TF has half of its largest effect at its mean level. Read the order and the sign first.
     Direct effects need many cells; they are linear in the TF's level, which saturates with its expression, and cut at
     1/20 and 20-fold.

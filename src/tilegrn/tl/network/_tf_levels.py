@@ -11,7 +11,7 @@ from scipy import sparse
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["TFLevels", "fit_levels"]
+__all__ = ["TFLevels", "fit_levels", "level_of", "measured"]
 
 HALF = float(np.log(2.0))
 """A TF at its mean rate has half of the effect that it can have: the usual guess where no constant is known."""
