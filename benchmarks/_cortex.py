@@ -33,7 +33,7 @@ def cortex(fold: int | None = 0):
             grn.pp.split_cells(mdata, "sample", seed=0)
             return mdata
         grn.pp.mark_tfs(mdata, DATA / "reference" / "allTFs_mm.txt")
-        grn.pp.split_cells(mdata, "sample", test_groups=FOLDS[fold], val=0.05)
+        grn.pp.split_cells(mdata, "sample", test_groups=FOLDS[fold])
     return mdata
 
 

@@ -71,7 +71,7 @@ def test_split_by_cells_is_seeded_and_sized():
     assert list(a.obs["split"]) == list(b.obs["split"]) != list(c.obs["split"])
 
 
-@pytest.mark.parametrize(("n_cells", "test", "val"), [(100, 20, 5), (6968, 1000, 348), (100_000, 5000, 2500)])
+@pytest.mark.parametrize(("n_cells", "test", "val"), [(100, 20, 5), (6968, 1000, 120), (100_000, 5000, 1000)])
 def test_default_split_gives_away_no_more_cells_than_judging_needs(n_cells, test, val):
     labels = draw_split([f"c{i}" for i in range(n_cells)])
     assert ((labels == "test").sum(), (labels == "val").sum()) == (test, val)

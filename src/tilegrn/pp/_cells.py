@@ -161,7 +161,7 @@ def split_cells(
         Column of ``obs`` (library, donor, sample) whose groups are held out whole; None splits by cells.
     test, val
         Fractions of cells. By default 1,000 cells are for the test, at most a fifth and at least a twentieth of all
-        (with ``by``: groups that hold a fifth), and 400 for validation, at most a twentieth and at least a fortieth.
+        (with ``by``: groups that hold a fifth), and 120 for validation, at most a twentieth and at least a hundredth.
     test_groups, val_groups
         Groups of ``by`` to hold out; drawn from ``seed`` when None (validation cells are then drawn from the rest).
     seed
