@@ -145,7 +145,7 @@ def sum_or_nearest(
     from tilegrn._core.interval_loops import reduce_pairs
 
     summed = multiple == "all" and decay is not None
-    score = np.exp(-dist / decay) if summed else np.zeros(0)
+    score = np.zeros(0) if decay is None or not summed else np.exp(-dist / decay)
     genes, intervals, nearest = (np.empty(len(gene), np.int64) for _ in range(3))
     total = np.empty(len(gene) if summed else 0)
     n = reduce_pairs(gene, interval, dist, score, int(gene.max(initial=-1)) + 1, genes, intervals, nearest, total)

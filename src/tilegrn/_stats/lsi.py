@@ -81,15 +81,18 @@ def leading_directions(x: sparse.csr_matrix, n: int) -> NDArray[np.float32]:
     if min(rows, width) <= _FEW * n:  # ARPACK needs room
         found = np.linalg.svd(x.toarray(), full_matrices=False)[2][:n].T.astype(np.float32)
     else:
-        dense = rows <= min(width, _MOST_ROWS) and rows * rows * width <= _DENSE * n * x.nnz
-        found = _of_row_products(x, n) if dense else None
-        if found is None:
-            from sklearn.decomposition import TruncatedSVD
-
-            found = TruncatedSVD(n, algorithm="arpack", random_state=0).fit(x).components_.T.astype(np.float32)
+        few = rows <= min(width, _MOST_ROWS) and rows * rows * width <= _DENSE * n * x.nnz
+        products = _of_row_products(x, n) if few else None
+        found = _by_arpack(x, n) if products is None else products
     sign = np.sign(found[np.abs(found).argmax(0), np.arange(n)])
     found *= np.where(sign == 0, 1, sign).astype(np.float32)
     return np.asarray(found)
+
+
+def _by_arpack(x: sparse.csr_matrix, n: int) -> NDArray[np.float32]:
+    from sklearn.decomposition import TruncatedSVD
+
+    return np.asarray(TruncatedSVD(n, algorithm="arpack", random_state=0).fit(x).components_.T, dtype=np.float32)
 
 
 def _of_row_products(x: sparse.csr_matrix, n: int) -> NDArray[np.float32] | None:
