@@ -95,8 +95,9 @@ def _tokens(
     rows = matrix[cells]
     ids, n = rows.indices, np.diff(rows.indptr)
     if rng is not None:
-        keep = rng.random(len(ids)) >= np.repeat(rng.uniform(0.0, drop, len(n)), n)
-        n = np.bincount(np.repeat(np.arange(len(n)), n)[keep], minlength=len(n))
+        cell = np.repeat(np.arange(len(n)), n)
+        keep = rng.random(len(ids), dtype=np.float32) >= rng.uniform(0.0, drop, len(n)).astype(np.float32)[cell]
+        n = np.bincount(cell[keep], minlength=len(n))
         ids = ids[keep]
     offsets = np.concatenate([[0], np.cumsum(n)[:-1]])
     return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(offsets.astype(np.int64))
@@ -216,10 +217,9 @@ class _Member:
                 log_mean = self.net(tf, self.context[rows], tokens) + log_sf[rows, None]
                 loss = log_mean.exp() - counts * log_mean
                 # A TF gene counts only where its own expression was hidden.
-                weight = torch.ones_like(loss)
-                weight[:, tf_genes] = masked.float()
+                total = loss.sum() - (loss[:, tf_genes] * ~masked).sum()
                 optimiser.zero_grad()
-                ((loss * weight).sum() / len(rows) / np.sqrt(inputs.n_genes)).backward()
+                (total / len(rows) / np.sqrt(inputs.n_genes)).backward()
                 nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
                 optimiser.step()
                 schedule.step()
