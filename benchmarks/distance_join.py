@@ -74,7 +74,7 @@ def tilegrn_call(d):
         window = occupied(d["chrom"], number)
         chrom, start = window // MOST, window % MOST * SIZE
         i, j, bp = distance_pairs(chrom, start, start + SIZE, d["site_chrom"], d["site"], max_distance=REACH)
-        sum_or_nearest(d["gene"][j], i, bp, decay=1.0, multiple="nearest")
+        sum_or_nearest(d["gene"][j], i, bp, decay=None, multiple="nearest")
         return len(i)
 
     return call

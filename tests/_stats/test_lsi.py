@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from tilegrn._stats import lsi
 from tilegrn._stats.lsi import fit_components, leading_directions, tf_idf
 from tilegrn.model.prepare.components import Components
 
@@ -71,6 +72,23 @@ def test_the_order_of_rows_and_columns_does_not_matter(shape):
     for n in (3, 60):  # by ARPACK, and in full where it has no room
         found, moved = leading_directions(x, n), leading_directions(x[rows][:, columns].tocsr(), n)
         np.testing.assert_allclose(moved[:, :3], found[columns, :3], atol=2e-4)
+
+
+def test_few_dense_rows_give_what_arpack_gives(monkeypatch):
+    """Products of all pairs of rows and ARPACK's iterations find the same directions, for as many as stand out."""
+    rng = np.random.default_rng(3)
+    state = rng.integers(0, 5, 90)
+    x = sparse.csr_matrix(rng.poisson(rng.gamma(0.5, 0.8, (5, 700))[state]).astype(np.float32))
+    x = tf_idf(x, lsi.inverse_frequency(x))
+    monkeypatch.setattr(lsi, "_COLUMNS", 64)
+    found = lsi._of_row_products(x, 6)
+    want = lsi._by_arpack(x, 6)
+    np.testing.assert_allclose(np.abs((found[:, :4] * want[:, :4]).sum(0)), 1, atol=1e-5)
+    np.testing.assert_allclose(found.T @ found, np.eye(6), atol=1e-5)
+    np.testing.assert_array_equal(np.abs(leading_directions(x, 6)), np.abs(found))
+    twins = sparse.vstack([x[:4]] * 20).tocsr()
+    assert lsi._of_row_products(twins, 6) is None, "four directions and no more"
+    assert np.isfinite(leading_directions(twins, 6)).all()
 
 
 def test_nothing_open_at_all():

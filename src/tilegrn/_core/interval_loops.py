@@ -11,7 +11,7 @@ from tilegrn._core.compiled import compiled
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["fill_pairs", "pair_order", "reduce_pairs"]
+__all__ = ["fill_pairs", "reduce_pairs"]
 
 Ints: TypeAlias = "NDArray[np.int64]"
 
@@ -48,78 +48,79 @@ def fill_pairs(
 
 
 @compiled
-def pair_order(gene: Ints, interval: Ints, dist: Ints, n_genes: int) -> Ints:
-    """Order of pairs by gene, interval and distance.
-
-    Pairs come in runs, one a TSS, of rising intervals: they are put together by gene, and a gene's runs are merged.
-    """
-    first = np.zeros(n_genes + 1, np.int64)
-    for i in range(len(gene)):
-        first[gene[i] + 1] += 1
-    for g in range(n_genes):
-        first[g + 1] += first[g]
-    order = np.empty(len(gene), np.int64)
-    place = first[:-1].copy()
-    for i in range(len(gene)):
-        order[place[gene[i]]] = i
-        place[gene[i]] += 1
-    most = 0
-    for g in range(n_genes):
-        most = max(most, first[g + 1] - first[g])
-    merged = np.empty(most, np.int64)
-    for g in range(n_genes):
-        start, stop = first[g], first[g + 1]
-        done = start + 1  # in order from start to here
-        while done < stop:
-            i, j = order[done - 1], order[done]
-            if interval[i] < interval[j] or (interval[i] == interval[j] and dist[i] <= dist[j]):
-                done += 1
-                continue
-            end = done + 1  # of the run that follows
-            while end < stop:
-                i, j = order[end - 1], order[end]
-                if interval[i] > interval[j] or (interval[i] == interval[j] and dist[i] > dist[j]):
-                    break
-                end += 1
-            left, right, at = start, done, 0
-            while left < done and right < end:
-                i, j = order[left], order[right]
-                if interval[j] < interval[i] or (interval[j] == interval[i] and dist[j] < dist[i]):
-                    merged[at] = j
-                    right += 1
-                else:
-                    merged[at] = i
-                    left += 1
-                at += 1
-            while left < done:
-                merged[at] = order[left]
-                left, at = left + 1, at + 1
-            order[start : start + at] = merged[:at]  # what is left of the run is in its place
-            done = end
-    return order
-
-
-@compiled
 def reduce_pairs(
     gene: Ints,
     interval: Ints,
     dist: Ints,
     score: NDArray[np.float64],
-    order: Ints,
+    n_genes: int,
     out_gene: Ints,
     out_interval: Ints,
     out_dist: Ints,
     out_score: NDArray[np.float64],
 ) -> int:
-    """Write one row for each gene and interval: the nearest, and the sum of scores (none given: not summed)."""
+    """Write one row for each gene and interval: the nearest, and the sum of scores (none given: not summed).
+
+    Pairs come in runs, one a TSS, of rising intervals. A gene's runs are merged, and rows written in order of gene,
+    interval and distance, without an order of all pairs; the number of rows is returned.
+    """
+    total, summed, n_runs = len(gene), len(score) > 0, 0
+    begins = np.empty(total + 1, np.int64)  # what is not written takes no memory
+    first = np.zeros(n_genes + 1, np.int64)
+    for i in range(total):
+        if (
+            i == 0
+            or gene[i] != gene[i - 1]
+            or interval[i] < interval[i - 1]
+            or (interval[i] == interval[i - 1] and dist[i] < dist[i - 1])
+        ):
+            begins[n_runs] = i
+            n_runs += 1
+            first[gene[i] + 1] += 1
+    begins[n_runs] = total
+    for g in range(n_genes):
+        first[g + 1] += first[g]
+    run = np.empty(n_runs, np.int64)
+    place = first[:-1].copy()
+    for r in range(n_runs):
+        g = gene[begins[r]]
+        run[place[g]] = r
+        place[g] += 1
+    left, merged = np.empty(0, np.int64), np.empty(0, np.int64)
     n = 0
-    for i in order:
-        if n and out_gene[n - 1] == gene[i] and out_interval[n - 1] == interval[i]:
-            if len(score):
-                out_score[n - 1] += score[i]
-            continue
-        out_gene[n], out_interval[n], out_dist[n] = gene[i], interval[i], dist[i]
-        if len(score):
-            out_score[n] = score[i]
-        n += 1
+    for g in range(n_genes):
+        size = 0
+        for k in range(first[g], first[g + 1]):
+            size += begins[run[k] + 1] - begins[run[k]]
+        if size > len(left):
+            left, merged = np.empty(2 * size, np.int64), np.empty(2 * size, np.int64)
+        n_left, begun = 0, n
+        for k in range(first[g], first[g + 1]):
+            j, stop, a, n_merged = begins[run[k]], begins[run[k] + 1], 0, 0
+            last = k + 1 == first[g + 1]
+            while a < n_left or j < stop:
+                take = j
+                if j == stop or (
+                    a < n_left
+                    and (
+                        interval[left[a]] < interval[j]
+                        or (interval[left[a]] == interval[j] and dist[left[a]] <= dist[j])
+                    )
+                ):
+                    take = left[a]
+                    a += 1
+                else:
+                    j += 1
+                if not last:
+                    merged[n_merged] = take
+                    n_merged += 1
+                elif n > begun and out_interval[n - 1] == interval[take]:
+                    if summed:
+                        out_score[n - 1] += score[take]
+                else:
+                    out_gene[n], out_interval[n], out_dist[n] = g, interval[take], dist[take]
+                    if summed:
+                        out_score[n] = score[take]
+                    n += 1
+            left, merged, n_left = merged, left, n_merged
     return n

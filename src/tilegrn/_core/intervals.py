@@ -110,7 +110,8 @@ def distance_pairs(
     from tilegrn._core.interval_loops import fill_pairs
 
     order = np.flatnonzero(chrom >= 0)
-    order = order[np.lexsort((start[order], chrom[order]))]
+    if not _sorted(chrom, start):
+        order = order[np.lexsort((start[order], chrom[order]))]
     chrom, start, end = chrom[order], start[order], end[order]
     widest = int((end - start).max(initial=0))
     low, high = np.zeros(len(site), np.int64), np.zeros(len(site), np.int64)
@@ -125,22 +126,30 @@ def distance_pairs(
     return interval[:n], which[:n], bp[:n]
 
 
+def _sorted(chrom: Ints, start: Ints) -> bool:
+    """Whether intervals lie in order of chromosome and start."""
+    same = chrom[1:] == chrom[:-1]
+    return bool((chrom[1:] >= chrom[:-1]).all() and (start[1:] >= start[:-1])[same].all())
+
+
 def sum_or_nearest(
-    gene: Ints, interval: Ints, dist: Ints, *, decay: float, multiple: Multiple
+    gene: Ints, interval: Ints, dist: Ints, *, decay: float | None, multiple: Multiple
 ) -> tuple[Ints, Ints, Ints, NDArray[np.float64]]:
     """Reduce several TSSs of a gene to one row per (gene, interval).
 
     Returns
     -------
-    Gene, interval, smallest distance, and score: exp(-d / decay) of the nearest TSS, or the sum over all.
+    Gene, interval, smallest distance, and score: exp(-d / decay) of the nearest TSS, or the sum over all. Without
+    ``decay`` there are no scores (none are calculated).
     """
-    from tilegrn._core.interval_loops import pair_order, reduce_pairs
+    from tilegrn._core.interval_loops import reduce_pairs
 
-    order = pair_order(gene, interval, dist, int(gene.max(initial=-1)) + 1)
-    summed = multiple == "all"
-    score = np.exp(-dist / decay) if summed else np.zeros(0)
-    genes, intervals, nearest = (np.empty(len(order), np.int64) for _ in range(3))
-    total = np.empty(len(order) if summed else 0)
-    n = reduce_pairs(gene, interval, dist, score, order, genes, intervals, nearest, total)
+    summed = multiple == "all" and decay is not None
+    score = np.zeros(0) if decay is None or not summed else np.exp(-dist / decay)
+    genes, intervals, nearest = (np.empty(len(gene), np.int64) for _ in range(3))
+    total = np.empty(len(gene) if summed else 0)
+    n = reduce_pairs(gene, interval, dist, score, int(gene.max(initial=-1)) + 1, genes, intervals, nearest, total)
     genes, intervals, nearest = genes[:n], intervals[:n], nearest[:n]
-    return genes, intervals, nearest, total[:n] if summed else np.exp(-nearest / decay)
+    if decay is None or summed:
+        return genes, intervals, nearest, total[:n]
+    return genes, intervals, nearest, np.exp(-nearest / decay)

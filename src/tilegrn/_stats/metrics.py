@@ -35,8 +35,10 @@ __all__ = [
     "normalised_log1p",
     "pearson",
     "poisson_deviance",
+    "ranks",
     "size_factors",
     "spearman",
+    "standardised",
     "variance_log1p",
 ]
 
@@ -72,7 +74,7 @@ def normalised_log1p(counts: sparse.spmatrix, size_factor: ArrayLike) -> sparse.
     return out
 
 
-def _standardised(x: ArrayLike) -> Float:
+def standardised(x: ArrayLike) -> Float:
     """Columns with mean 0 and norm 1; columns that do not vary become 0."""
     values: Float = np.asarray(x, dtype=np.float64)
     size = np.abs(values).max(axis=0, initial=0.0)
@@ -87,7 +89,12 @@ def _standardised(x: ArrayLike) -> Float:
 
 def pearson(observed: ArrayLike, predicted: ArrayLike) -> Float:
     """Pearson correlation of each column (gene) over the rows (cells), shape (genes,); 0 where either is constant."""
-    return cast("Float", np.einsum("ij,ij->j", _standardised(observed), _standardised(predicted)))
+    return cast("Float", np.einsum("ij,ij->j", standardised(observed), standardised(predicted)))
+
+
+def ranks(x: ArrayLike) -> Float:
+    """Return the rank of each row in its column, ties given their mean rank."""
+    return cast("Float", rankdata(np.asarray(x), axis=0))
 
 
 def spearman(observed: ArrayLike, predicted: ArrayLike) -> Float:
@@ -95,7 +102,7 @@ def spearman(observed: ArrayLike, predicted: ArrayLike) -> Float:
 
     Predictions are ranked at float32, so that what a float32 layer cannot tell apart is a tie.
     """
-    return pearson(rankdata(np.asarray(observed), axis=0), rankdata(np.asarray(predicted, dtype=np.float32), axis=0))
+    return pearson(ranks(observed), ranks(np.asarray(predicted, dtype=np.float32)))
 
 
 def poisson_deviance(counts: ArrayLike, mean: ArrayLike, floor: ArrayLike) -> Float:
@@ -181,12 +188,12 @@ def bootstrap_pearson(observed: ArrayLike, predicted: Sequence[ArrayLike], weigh
     w = np.asarray(weights, dtype=np.float32)
     w = w / w.sum(axis=1, keepdims=True)
     n = np.sqrt(w.shape[1])
-    y = (_standardised(observed) * n).astype(np.float32)
+    y = (standardised(observed) * n).astype(np.float32)
     my = w @ y
     vy = w @ (y * y) - my * my
     out = np.zeros((len(w), len(predicted)))
     for j, pred in enumerate(predicted):
-        p = (_standardised(pred) * n).astype(np.float32)
+        p = (standardised(pred) * n).astype(np.float32)
         mp = w @ p
         vp = w @ (p * p) - mp * mp
         cov = w @ (p * y) - my * mp

@@ -128,10 +128,11 @@ class GRNModel:
                 # Left before each yield: between batches gradients and the networks' modes are the caller's.
                 with _evaluating(self.networks), torch.no_grad():
                     batch = maker.evaluate(rows).to(at)
-                    known = self._rates(batch, sides)
+                    sums = [net.context.read_sums(batch) for net in self.networks]
+                    known = self._rates(batch, sides, sums)
                     for mask, genes, some in masks:
-                        known[:, :, genes] = self._rates(batch.hide(mask), some)
-                    new = None if new_sides is None else self._rates(batch, new_sides)
+                        known[:, :, genes] = self._rates(batch.hide(mask), some, sums)
+                    new = None if new_sides is None else self._rates(batch, new_sides, sums)
                 yield rows, known, new
 
     def batches(
@@ -203,12 +204,9 @@ class GRNModel:
             raise InputError(msg)
         return float(np.mean([h.law[0].item() * np.expm1(1.0 / h.law[1].item()) for h in heads]))
 
-    @staticmethod
-    def _each(net: Network, batch: Batch, side: GeneSide) -> NDArray[np.float32]:
-        return np.asarray(torch.exp(net(batch, side)).cpu().numpy(), dtype=np.float32)
-
-    def _rates(self, batch: Batch, sides: list[GeneSide]) -> NDArray[np.float32]:
-        return np.stack([self._each(net, batch, side) for net, side in zip(self.networks, sides, strict=True)])
+    def _rates(self, batch: Batch, sides: list[GeneSide], sums: list[torch.Tensor | None]) -> NDArray[np.float32]:
+        found = [torch.exp(net(batch, *each)).cpu() for net, *each in zip(self.networks, sides, sums, strict=True)]
+        return np.asarray(torch.stack(found).numpy(), dtype=np.float32)
 
     def _unseen_side(self, net: Network, unseen: sparse.csr_matrix) -> GeneSide:
         features = self.preparation.features(unseen, self.config.pooling_lengths)

@@ -94,7 +94,7 @@ def distance_matrix(
         anchor=anchor,
     )
     gene = tss["row"].to_numpy(np.int64)[site]
-    gene, interval, nearest, _ = sum_or_nearest(gene, interval, distance, decay=np.inf, multiple="nearest")
+    gene, interval, nearest, _ = sum_or_nearest(gene, interval, distance, decay=None, multiple="nearest")
     stored = (nearest + 1).astype(np.int32)
     mat = sparse.csr_matrix((stored, (gene, windows[interval])), shape=(n_genes, grid.n_windows))
     mat.sort_indices()

@@ -61,12 +61,14 @@ def assign_windows(
     best = np.where(last - first >= 2, window_size, np.maximum(in_first, in_last))
     low = np.where(in_first == best, first, first + 1)
     high = np.where(in_last == best, last, last - 1)
+    even = np.flatnonzero(high > low)  # a draw depends on nothing but its interval: the others need none
+    low = low.astype(np.int64)
     with np.errstate(over="ignore"):
-        bits = mix(np.asarray(salt, dtype=np.uint64) + GOLDEN * np.uint64(seed + 1))
-        bits = mix(bits ^ mix(start.astype(np.uint64)))
-        bits = mix(bits ^ mix(end.astype(np.uint64) + np.uint64(1)))
-    drawn: NDArray[np.int64] = low + np.floor(uniform(bits) * (high - low + 1)).astype(np.int64)
-    return drawn
+        bits = mix(np.asarray(salt, dtype=np.uint64)[even] + GOLDEN * np.uint64(seed + 1))
+        bits = mix(bits ^ mix(start[even].astype(np.uint64)))
+        bits = mix(bits ^ mix(end[even].astype(np.uint64) + np.uint64(1)))
+    low[even] += np.floor(uniform(bits) * (high - low + 1)[even]).astype(np.int64)
+    return low
 
 
 def peak_windows(

@@ -9,7 +9,7 @@ from scipy import sparse
 torch = pytest.importorskip("torch")
 
 from tilegrn.model.data import sums  # noqa: E402
-from tilegrn.model.data.sums import Lists, OpenWindows, open_sums, pair_sums  # noqa: E402
+from tilegrn.model.data.sums import Lists, OpenWindows, open_sums, pair_sums, row_sums  # noqa: E402
 
 
 def some(seed=0, cells=6, windows=20, columns=9, dtype=np.float64):
@@ -67,3 +67,27 @@ def test_empty_cells_and_windows():
     out = pair_sums(none, torch.zeros(0), lists, torch.zeros(0), 5)
     assert out.shape == (3, 5)
     assert not out.any()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_row_sums_have_the_gradient_of_a_product(threads, monkeypatch):
+    monkeypatch.setattr(sums, "_threads", lambda n: min(n, threads))
+    opened, _, o, _, there, _ = some(seed=4)
+    opened.data[2] = 0.0
+    there = torch.from_numpy(opened.data).float()
+    table = torch.randn(20, 5, requires_grad=True)
+    again = table.detach().clone().requires_grad_()
+    weight = torch.randn(6, 5)
+    got, want = row_sums(table, o.window, o.start[:-1], there), torch.from_numpy(opened.toarray()).float() @ again
+    torch.testing.assert_close(got, want)
+    (got * weight).sum().backward()
+    (want * weight).sum().backward()
+    torch.testing.assert_close(table.grad, again.grad)
+    assert type(got.grad_fn).__name__ == "_RowSumsBackward"
+
+
+def test_row_sums_pass_gradients_to_the_weights_of_windows():
+    _, _, o, _, there, _ = some(seed=5)
+    table = torch.randn(20, 5, dtype=torch.float64, requires_grad=True)
+    there = there.requires_grad_()
+    assert torch.autograd.gradcheck(lambda t, w: row_sums(t, o.window, o.start[:-1], w), (table, there))

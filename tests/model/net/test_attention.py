@@ -57,7 +57,8 @@ def test_pooled_windows_equal_a_loop():
     opened = [[0, 4, 8], [], [1, 2, 3, 4, 5]]
     there = torch.rand(8).double()
     start = torch.tensor([0, 3, 3])
-    got = module(latents, table, torch.tensor([w for windows in opened for w in windows]), start, there)
+    window = torch.tensor([w for windows in opened for w in windows])
+    got = module(latents, module.sums(table, window, start, there))
     weights = {k: v.numpy() for k, v in module.state_dict().items()}
     both = table.numpy() @ weights["said.weight"].T + weights["said.bias"]
     said = both[:, :5] / (1 + np.exp(-both[:, 5:]))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tilegrn.model.data.sums import row_sums
 from tilegrn.model.net.drop import CellDropout
 
 __all__ = ["LatentBlock", "TokenAttention", "WindowPool", "pool_tokens"]
@@ -90,35 +91,36 @@ class WindowPool(nn.Module):
         self.feed = _FeedForward(width, dropout)
         self.drop = CellDropout(dropout)
 
-    def forward(
-        self,
-        latents: Tensor,
-        table: Tensor,
-        window: Tensor,
-        start: Tensor,
-        there: Tensor,
-        noise: Tensor | None = None,
-    ) -> Tensor:
-        """Read windows.
+    def sums(self, table: Tensor, window: Tensor, start: Tensor, there: Tensor) -> Tensor:
+        """Return what the open windows of each cell say, cells x numbers; the TFs have no part in it.
 
         Parameters
         ----------
-        latents
-            Cells x latents x width.
         table
             Windows x width.
         window, there
             Row of ``table``, and how much the window is there, of every open window, cell after cell.
         start
             Where each cell's open windows begin.
-        noise
-            Cells: seeds of their dropout.
         """
         value, gate = self.said(table).chunk(2, dim=1)
         said = (value * torch.sigmoid(gate)).to(there.dtype)  # sums of thousands, also where bfloat16 is trained
-        total = F.embedding_bag(window, said, start, mode="sum", per_sample_weights=there)
+        total = row_sums(said, window, start, there)
         n = F.embedding_bag(window, said.new_ones(len(said), 1), start, mode="sum", per_sample_weights=there)
-        pooled = total * (GAIN / (n + OFFSET))
+        return total * (GAIN / (n + OFFSET))
+
+    def forward(self, latents: Tensor, pooled: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Read windows.
+
+        Parameters
+        ----------
+        latents
+            Cells x latents x width.
+        pooled
+            From :meth:`sums`.
+        noise
+            Cells: seeds of their dropout.
+        """
         picked = torch.sigmoid(self.pick(self.norm(latents))) * pooled[:, None]
         latents = latents + self.drop(self.out(picked), noise)
         fed: Tensor = self.feed(latents, noise)

@@ -58,8 +58,15 @@ class CellContext(nn.Module):
         nn.init.zeros_(self.line.bias)
         number_dropouts(self)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Return the code of each cell, cells x rank."""
+    def read_sums(self, batch: Batch) -> Tensor | None:
+        """Return what the open windows of each cell say, whatever its TFs; None where windows are not read."""
+        if not self.config.use_windows:
+            return None
+        table = self.window_norm(self.window_table(batch.used))
+        return self.read_windows.sums(table, batch.open_window, batch.open_start, batch.open_there)
+
+    def forward(self, batch: Batch, sums: Tensor | None = None) -> Tensor:
+        """Return the code of each cell, cells x rank; with ``sums`` of :meth:`read_sums` where they are known."""
         dense = torch.cat([batch.tf_dense * 3.0, batch.components, batch.depth], dim=1)
         noise = batch.noise
         begun = dense
@@ -75,9 +82,9 @@ class CellContext(nn.Module):
             if batch.tf_present is not None:
                 present = batch.tf_present
             latents = self.read_tfs(latents, tokens, present, noise)
-        if self.config.use_windows:
-            table = self.window_norm(self.window_table(batch.used))
-            latents = self.read_windows(latents, table, batch.open_window, batch.open_start, batch.open_there, noise)
+        sums = self.read_sums(batch) if sums is None else sums
+        if sums is not None:
+            latents = self.read_windows(latents, sums, noise)
         for block in self.blocks:
             latents = block(latents, noise)
         code: Tensor = self.line(dense[:, batch.tf_dense.shape[1] :]) + self.code(self.norm(latents).flatten(1))

@@ -133,15 +133,20 @@ class Network(nn.Module):
         made = torch.addmm(self.unseen_map[-1], pooled, self.unseen_map[:-1])
         return GeneSide(made[:, -1], made[:, :-1], None if self.cis is None else self.cis.unseen_genes(features, pairs))
 
-    def forward(self, batch: Batch, genes: GeneSide | None = None) -> Tensor:
+    def forward(self, batch: Batch, genes: GeneSide | None = None, sums: Tensor | None = None) -> Tensor:
         """Return log rates, cells x genes; of the training genes by default."""
-        state, cis = self.parts(batch, genes)
+        state, cis = self.parts(batch, genes, sums)
         return state if cis is None else state + cis
 
-    def parts(self, batch: Batch, genes: GeneSide | None = None) -> tuple[Tensor, Tensor | None]:
-        """Return the log rates that the state of the cell tells, and what the cis head adds to them."""
+    def parts(
+        self, batch: Batch, genes: GeneSide | None = None, sums: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the log rates that the state of the cell tells, and what the cis head adds to them.
+
+        ``sums`` are those of :meth:`CellContext.read_sums`, where another pass over the same windows made them.
+        """
         side = self.genes() if genes is None else genes
-        code = self.context(batch)
+        code = self.context(batch, sums)
         with torch.autocast(device_type=code.device.type, enabled=False):  # bfloat16 would round log rates to 1 %
             state = torch.addmm(side.offset, code.to(side.loadings.dtype), side.loadings.T)
         return state, None if self.cis is None or side.cis is None else self.cis(batch, side.cis)

@@ -91,22 +91,26 @@ def fit_ridge(
     x = np.c_[(features - center) / scale, np.ones(len(features))]
     y = made.astype(np.float64)
 
-    def solve(rows: NDArray[np.bool_], penalty: float) -> NDArray[np.float64]:
-        xw = x[rows] * w[rows, None]
-        gram = xw.T @ x[rows]
+    xw = x * w[:, None]
+
+    def products(rows: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return xw[rows].T @ x[rows], xw[rows].T @ y[rows]
+
+    def solve(gram: NDArray[np.float64], cross: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
         ridge = np.full(len(gram), penalty)
         ridge[-1] = 1e-6
-        return np.asarray(np.linalg.solve(gram + np.diag(ridge), xw.T @ y[rows]))
+        return np.asarray(np.linalg.solve(gram + np.diag(ridge), cross))
 
     best = (np.inf, penalties[len(penalties) // 2])
     names = np.unique(folds[used])
     if len(names) > 1:
-        for penalty in penalties:
-            error = 0.0
-            for fold in names:
-                out = folds == fold
-                error += float((w[out, None] * (x[out] @ solve(~out & used, penalty) - y[out]) ** 2).sum())
-            best = min(best, (error, penalty))
-    found = solve(used, best[1])
+        errors = np.zeros(len(penalties))
+        for fold in names:
+            out = folds == fold
+            gram, cross = products(~out & used)
+            for i, penalty in enumerate(penalties):
+                errors[i] += float((w[out, None] * (x[out] @ solve(gram, cross, penalty) - y[out]) ** 2).sum())
+        best = min(best, *zip(errors.tolist(), penalties, strict=True))
+    found = solve(*products(used), best[1])
     slope = found[:-1] / scale[:, None]
     return np.vstack([slope, found[-1] - center @ slope]).astype(np.float32), best[1]

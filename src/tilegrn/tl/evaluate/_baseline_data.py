@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     Float = NDArray[np.float64]
     Index = NDArray[np.int64]
 
-__all__ = ["N_MASKED_PASSES", "BaselineInputs", "judged_genes", "lsi", "make_inputs"]
+__all__ = ["N_LOADINGS", "N_MASKED_PASSES", "BaselineInputs", "judged_genes", "lsi", "make_inputs"]
 
 N_MASKED_PASSES: Final = 5
 """Passes in which TF genes are predicted: each hides a fifth of the TFs and predicts those."""
+
+
+N_LOADINGS: Final = 64
+"""Components of a window that a DeepSet starts from."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class BaselineInputs:
         cells.
     accessible
         Cells x peaks or windows, CSR, 1 where any fragment lies.
+    loadings
+        Peaks or windows x up to 64 ATAC components, the first of which are those of ``context``.
     train, val, test
         Row numbers.
     mean_rate
@@ -63,6 +69,7 @@ class BaselineInputs:
     tf: Float32
     context: Float32
     accessible: sparse.csr_matrix
+    loadings: Float32
     train: Index
     val: Index
     test: Index
@@ -164,8 +171,8 @@ def make_inputs(
     accessible.data[:] = 1.0
     used = np.flatnonzero(np.asarray(accessible.sum(axis=0)).ravel() > 0)
     accessible = sparse.csr_matrix(accessible[:, used])
-    components, _ = lsi(accessible, train, n_components=n_components)
-    context = np.column_stack([components, np.log(safe), np.log1p(atac_depth)])
+    components, loadings = lsi(accessible, train, n_components=max(n_components, N_LOADINGS))
+    context = np.column_stack([components[:, :n_components], np.log(safe), np.log1p(atac_depth)])
     tf_genes = np.flatnonzero(is_tf)
     total = float(sf[train].sum())
     train_counts = np.asarray(counts[train].sum(axis=0), dtype=np.float64).ravel()
@@ -177,6 +184,7 @@ def make_inputs(
         tf=_unit_variance(np.log1p(np.asarray(counts[:, tf_genes].todense(), dtype=np.float64)), train, centre=False),
         context=_unit_variance(context, train, centre=True),
         accessible=accessible,
+        loadings=loadings,
         train=train,
         val=val,
         test=test,

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tilegrn._stats.metrics import expected_log1p, pearson
-from tilegrn.tl.evaluate._baseline_data import N_MASKED_PASSES, judged_genes, lsi
+from tilegrn.model.data.sums import row_sums
+from tilegrn.tl.evaluate._baseline_data import N_LOADINGS, N_MASKED_PASSES, judged_genes, lsi
 from tilegrn.tl.evaluate._baselines import Fitted, Part
 
 if TYPE_CHECKING:
@@ -49,14 +50,12 @@ class _Net(nn.Module):
     def __init__(self, config: NetConfig, n_tf: int, n_context: int, log_mean: Tensor, windows: Tensor | None) -> None:
         super().__init__()
         self.config = config
-        self.bag: nn.EmbeddingBag | None = None
         width = n_tf + n_context
         if windows is not None:
             # Windows start at their ATAC loadings and move freely from there.
             self.project = nn.Linear(windows.shape[1], config.window_width)
             self.register_buffer("loadings", windows)
-            self.bag = nn.EmbeddingBag(len(windows), config.window_width, mode="sum")
-            nn.init.zeros_(self.bag.weight)
+            self.free = nn.Parameter(torch.zeros(len(windows), config.window_width))
             self.set_norm = nn.Linear(config.window_width, config.window_width)
             width += config.window_width
         self.body = nn.Sequential(
@@ -73,18 +72,21 @@ class _Net(nn.Module):
         nn.init.zeros_(self.genes.bias)
         self.register_buffer("log_mean", log_mean)
 
-    def hidden(self, tf: Tensor, context: Tensor, tokens: tuple[Tensor, Tensor] | None) -> Tensor:
-        parts = [tf, context]
-        if self.bag is not None and tokens is not None:
-            ids, offsets = tokens
-            table = self.bag.weight + self.project(self.loadings)
-            counts = torch.diff(offsets, append=offsets.new_tensor([len(ids)])).clamp(min=1)
-            pooled = F.embedding_bag(ids, F.gelu(table), offsets, mode="sum") * (6.0 / (counts + 10.0))[:, None]
-            parts.append(F.gelu(self.set_norm(pooled)))
+    def pooled(self, tokens: tuple[Tensor, Tensor]) -> Tensor:
+        """Return what the open windows of cells say, cells x window width."""
+        ids, offsets = tokens
+        table = F.gelu(self.free + self.project(self.loadings))
+        counts = torch.diff(offsets, append=offsets.new_tensor([len(ids)])).clamp(min=1)
+        total = row_sums(table, ids, offsets, table.new_ones(len(ids)))
+        return F.gelu(self.set_norm(total * (6.0 / (counts + 10.0))[:, None]))
+
+    def hidden(self, tf: Tensor, context: Tensor, pooled: Tensor | None) -> Tensor:
+        parts = [tf, context] if pooled is None else [tf, context, pooled]
         return cast("Tensor", self.body(torch.cat(parts, dim=1)))
 
     def forward(self, tf: Tensor, context: Tensor, tokens: tuple[Tensor, Tensor] | None) -> Tensor:
-        return cast("Tensor", cast("Tensor", self.log_mean) + self.genes(self.hidden(tf, context, tokens)))
+        hidden = self.hidden(tf, context, None if tokens is None else self.pooled(tokens))
+        return cast("Tensor", cast("Tensor", self.log_mean) + self.genes(hidden))
 
 
 def _tokens(
@@ -93,15 +95,17 @@ def _tokens(
     rows = matrix[cells]
     ids, n = rows.indices, np.diff(rows.indptr)
     if rng is not None:
-        keep = rng.random(len(ids)) >= np.repeat(rng.uniform(0.0, drop, len(n)), n)
-        n = np.bincount(np.repeat(np.arange(len(n)), n)[keep], minlength=len(n))
+        cell = np.repeat(np.arange(len(n)), n)
+        keep = rng.random(len(ids), dtype=np.float32) >= rng.uniform(0.0, drop, len(n)).astype(np.float32)[cell]
+        n = np.bincount(cell[keep], minlength=len(n))
         ids = ids[keep]
     offsets = np.concatenate([[0], np.cumsum(n)[:-1]])
     return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(offsets.astype(np.int64))
 
 
-def _window_loadings(inputs: BaselineInputs, fit_on: Index, seed: int) -> Tensor:
-    loadings = lsi(inputs.accessible, fit_on, n_components=64)[1]
+def _window_loadings(inputs: BaselineInputs, fit_on: Index) -> Tensor:
+    known = np.array_equal(fit_on, inputs.train)
+    loadings = inputs.loadings if known else lsi(inputs.accessible, fit_on, n_components=N_LOADINGS)[1]
     scale = np.sqrt(loadings.shape[0])
     return torch.from_numpy((loadings * scale).astype(np.float32))
 
@@ -150,24 +154,24 @@ class _Member:
         self.tf = torch.from_numpy(inputs.tf)
         self.context = torch.from_numpy(inputs.context)
         self.windows = windows
-        loadings = _window_loadings(inputs, self.fit_on, seed) if windows else None
+        loadings = _window_loadings(inputs, self.fit_on) if windows else None
         log_mean = torch.from_numpy(np.log(inputs.mean_rate).astype(np.float32))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.net = _Net(config, inputs.tf.shape[1], inputs.context.shape[1], log_mean, loadings)
 
-    def hidden(self, cells: Index, group: int) -> NDArray[np.float32]:
-        """Last hidden layer with the TFs of one masked pass hidden (pass 0 hides none)."""
+    def hidden(self, cells: Index, n_groups: int) -> tuple[NDArray[np.float32], ...]:
+        """Last hidden layer, once for each masked pass (the first hides no TF); windows are the same in all."""
         self.net.eval()
-        shown = self.tf if group == 0 else torch.from_numpy(self.inputs.tf_in_pass(group))
-        out = []
+        shown = [torch.from_numpy(self.inputs.tf_in_pass(g)) for g in range(n_groups)]
+        out = np.zeros((n_groups, len(cells), self.config.rank), np.float32)
         with torch.no_grad():
             for i in range(0, len(cells), 1024):
                 rows = cells[i : i + 1024]
-                tf = shown[rows]
-                tokens = _tokens(self.inputs.accessible, rows, None, 0.0) if self.windows else None
-                out.append(self.net.hidden(tf, self.context[rows], tokens).numpy())
-        return np.concatenate(out) if out else np.zeros((0, self.config.rank), np.float32)
+                pooled = self.net.pooled(_tokens(self.inputs.accessible, rows, None, 0.0)) if self.windows else None
+                for g, tf in enumerate(shown):
+                    out[g, i : i + 1024] = self.net.hidden(tf[rows], self.context[rows], pooled).numpy()
+        return tuple(out)
 
     def readout(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Coefficients (rank x genes) and intercept of the log rate."""
@@ -190,7 +194,7 @@ class _Member:
         matrices = [p for p in self.net.parameters() if p.ndim > 1]
         vectors = [p for p in self.net.parameters() if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": cfg.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        optimiser = torch.optim.AdamW(groups, lr=cfg.learning_rate)
+        optimiser = torch.optim.AdamW(groups, lr=cfg.learning_rate, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, cfg.learning_rate, total_steps=cfg.epochs * steps, pct_start=0.2
         )
@@ -213,17 +217,16 @@ class _Member:
                 log_mean = self.net(tf, self.context[rows], tokens) + log_sf[rows, None]
                 loss = log_mean.exp() - counts * log_mean
                 # A TF gene counts only where its own expression was hidden.
-                weight = torch.ones_like(loss)
-                weight[:, tf_genes] = masked.float()
+                total = loss.sum() - (loss[:, tf_genes] * ~masked).sum()
                 optimiser.zero_grad()
-                ((loss * weight).sum() / len(rows) / np.sqrt(inputs.n_genes)).backward()
+                (total / len(rows) / np.sqrt(inputs.n_genes)).backward()
                 nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
                 optimiser.step()
                 schedule.step()
             if epoch + 1 < cfg.epochs // 2 and epoch % 2:
                 continue
             coef, bias = self.readout()
-            rate = np.exp(self.hidden(self.choose_on, 0) @ coef[:, judged] + bias[judged])
+            rate = np.exp(self.hidden(self.choose_on, 1)[0] @ coef[:, judged] + bias[judged])
             score = float(pearson(observed, expected_log1p(rate, inputs.size_factor[self.choose_on])).mean())
             if score > best:
                 best, best_epoch = score, epoch + 1
@@ -236,7 +239,7 @@ class _Member:
     def part(self) -> Part:
         """Predictions of the test cells."""
         coef, bias = self.readout()
-        hidden = tuple(self.hidden(self.inputs.test, g) for g in range(N_MASKED_PASSES + 1))
+        hidden = self.hidden(self.inputs.test, N_MASKED_PASSES + 1)
         return Part(hidden, coef, bias, self.inputs.pass_of_gene, log_rate=True)
 
 

@@ -223,11 +223,13 @@ def _add_chunk(sums: _Sums, held: HeldOut, methods: Mapping[str, Predict], genes
     big_y = np.log1p(_by_metacell(held, k[:, plain]) / big_sf)
     sums.metacell_n += int(plain.sum())
     kept = []
+    unit, ranked = M.standardised(y), M.standardised(M.ranks(y))  # the same for all methods
     for m, predict in enumerate(methods.values()):
         p, mean = predict(genes)
         p = np.asarray(p, dtype=np.float64)
-        sums.pearson[m, genes] = M.pearson(y, p)
-        sums.spearman[m, genes] = M.spearman(y, p)
+        sums.pearson[m, genes] = np.einsum("ij,ij->j", unit, M.standardised(p))
+        rank = M.standardised(M.ranks(p.astype(np.float32)))  # what a float32 layer cannot tell apart is a tie
+        sums.spearman[m, genes] = np.einsum("ij,ij->j", ranked, rank)
         sums.deviance[m] += M.poisson_deviance(k[:, plain], mean[:, plain], floor[:, plain]).sum()
         deviation = p - centre
         deviation[np.abs(deviation) < 1e-6 * np.abs(centre)] = 0.0  # what float32 leaves of a mean

@@ -235,7 +235,7 @@ def unseen_distance(source: Source, vocabulary: Vocabulary) -> tuple[NDArray[np.
         max_distance=source.rule.max_distance,
         anchor=source.rule.anchor,
     )
-    row, column, nearest, _ = sum_or_nearest(gene[site], at, dist, decay=np.inf, multiple="nearest")
+    row, column, nearest, _ = sum_or_nearest(gene[site], at, dist, decay=None, multiple="nearest")
     stored = (nearest + 1).astype(np.float32)
     mat = sparse.csr_matrix((stored, (row, column)), shape=(len(source.genes), len(windows)))
     mat.sort_indices()
