@@ -196,7 +196,7 @@ def default_config(*, n_cells: int, n_open: float = 0.0, depth: float = 0.0) -> 
     """
     # Twice the batch needs little more time per step, but few cells would leave it few steps.
     small = n_cells < 2500
-    size, rate, steps = (64, 2e-3, 1150) if small else (128, 2.5e-3, 600)
+    size, rate, steps = (64, 2e-3, 1150) if small else (128, 2.5e-3, 750)
     weight = TEACHER * min(1.0, max(0.0, (_DEEP - depth) / (_DEEP - _SHALLOW)))
     teacher = None
     if weight > 0:

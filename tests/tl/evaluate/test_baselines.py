@@ -197,6 +197,18 @@ def test_several_seeds_are_averaged(inputs):
     np.testing.assert_allclose(both, (one + two) / 2, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("times", "weight"), [(1, 0.9), (100, 0.0)])
+def test_targets_are_softened_as_the_models_are(mdata, times, weight):
+    """In deep cells the model is trained on counts alone, and so is the network beside it."""
+    inputs = inputs_of(mdata, lambda rna, atac: (rna * times, atac))
+    soft, plain = (fit_mlp(inputs, teacher=t, config=QUICK) for t in (True, False))
+    assert soft.chosen["teacher_weight"] == pytest.approx(weight)
+    assert "teacher_weight" not in plain.chosen
+    sf = inputs.size_factor[inputs.test]
+    same = np.array_equal(soft.predict(ALL, sf)[0], plain.predict(ALL, sf)[0])
+    assert same == (weight == 0)
+
+
 def test_perceptron_recovers_the_programs():
     mdata = judged(seed=4)
     inputs = inputs_of(mdata)

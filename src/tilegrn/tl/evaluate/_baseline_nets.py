@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
 
+    from tilegrn.model.config import TeacherConfig
     from tilegrn.model.fit.teacher import TeacherRates
     from tilegrn.tl.evaluate._baseline_data import BaselineInputs, Index
 
@@ -110,14 +111,21 @@ def _window_loadings(inputs: BaselineInputs, fit_on: Index) -> Tensor:
     return torch.from_numpy((loadings * scale).astype(np.float32))
 
 
+def _teacher(inputs: BaselineInputs, fit_on: Index, seed: int) -> _Teacher | None:
+    """Return the model's denoiser with the share that the model gives it at this depth; None where that is nothing."""
+    from tilegrn.model.config import TeacherConfig, default_config
+
+    depth = float(np.median(np.asarray(inputs.counts[fit_on].sum(axis=1))))
+    usual = default_config(n_cells=len(fit_on), depth=depth).teacher
+    return None if usual is None else _Teacher(inputs, fit_on, TeacherConfig(weight=usual.weight), seed)
+
+
 class _Teacher:
     """Training targets part counts, part rates of the model's own denoiser fitted on the same training cells."""
 
-    def __init__(self, inputs: BaselineInputs, fit_on: Index, seed: int) -> None:
-        from tilegrn.model.config import TeacherConfig
+    def __init__(self, inputs: BaselineInputs, fit_on: Index, config: TeacherConfig, seed: int) -> None:
         from tilegrn.model.fit.teacher import fit_teacher
 
-        config = TeacherConfig()
         context = inputs.context[fit_on][:, :-2] if config.use_windows else np.zeros((len(fit_on), 0), np.float32)
         self.weight = config.weight
         self.size_factor = torch.from_numpy(inputs.size_factor.astype(np.float32))
@@ -247,7 +255,7 @@ def _fit(
     inputs: BaselineInputs, config: NetConfig, *, windows: bool, seed: int, n_models: int, teacher: bool
 ) -> Fitted:
     start = time.perf_counter()
-    softener = _Teacher(inputs, inputs.tuning_cells(seed)[0], seed) if teacher else None
+    softener = _teacher(inputs, inputs.tuning_cells(seed)[0], seed) if teacher else None
     parts, epochs, scores = [], [], []
     for i in range(n_models):
         # The tuning cells stay those of the first seed, which the teacher has not seen.
@@ -256,6 +264,8 @@ def _fit(
         scores.append(member.score)
         parts.append(member.part())
     chosen = {"epoch": float(np.mean(epochs)), "tuning_pearson": float(np.mean(scores))}
+    if teacher:
+        chosen["teacher_weight"] = 0.0 if softener is None else softener.weight
     return Fitted(tuple(parts), time.perf_counter() - start, inputs.unit, chosen)
 
 
@@ -264,7 +274,8 @@ def fit_mlp(
 ) -> Fitted:
     """Perceptron on TFs, ATAC components and depths with a Poisson loss; ``n_models`` seeds averaged.
 
-    With ``teacher``, its targets are softened by the same denoiser as the transformer's.
+    With ``teacher``, its targets are softened by the same denoiser as the transformer's and as much: not at all where
+    cells are deep.
     """
     return _fit(inputs, config or NetConfig(), windows=False, seed=seed, n_models=n_models, teacher=teacher)
 

@@ -196,8 +196,8 @@ def scorecard(
         Any of ``"mean"`` (the gene's training mean), ``"depth"`` (size factor and ATAC depth), ``"lsi"`` (ridge on 12
         to 50 ATAC components and depths), ``"ridge"`` (TFs, 50 ATAC components, depths), ``"low_rank"`` (the same of
         reduced rank), ``"lightgbm"``, ``"mlp"``, ``"deepset"`` (a perceptron that sums over open windows), and
-        ``"mlp_teacher"``, ``"deepset_teacher"`` (trained on the model's softened targets). They are fitted on the
-        training cells and tuned on the validation cells. By default
+        ``"mlp_teacher"``, ``"deepset_teacher"`` (trained on targets that are softened as the model's are: in deep cells
+        not at all). They are fitted on the training cells and tuned on the validation cells. By default
         ``mean``, ``depth``, ``lsi``, ``ridge``, ``low_rank``, ``mlp``, ``deepset_teacher``, and ``lightgbm`` if it is
         installed. ``"depth"`` is always added.
     groupby
