@@ -18,6 +18,7 @@ from tilegrn.tl.network._covariation import conditional_covariation
 from tilegrn.tl.network._direct_effects import fit_direct_effects
 from tilegrn.tl.network._edge_tables import GroupEdges, GroupTriplets, edge_tables
 from tilegrn.tl.network._support import Support, combine, jaccard, ranks, support_of
+from tilegrn.tl.pairs._window_links import WindowLinks, window_links
 from tilegrn.tl.training._inputs import cell_data
 from tilegrn.tl.training._source import read_source, require_alike
 
@@ -144,8 +145,8 @@ def edges(
         msg = "The model knows no TF, so it has no TF -> TG edges. Train with grn.pp.mark_tfs or add_binding before."
         raise InputError(msg)
     groups = _groups(out, source, groupby, cells, rna=rna, atac=atac, per_cell=per_cell)
-    decay = float(store.get_record(out, K.REC_TSS)["decay"])
-    support = support_of(model, source, decay)
+    support = support_of(model, source)
+    links = None
     if support is None:
         msg = (
             "Neither the model nor the MuData has binding, so that nothing says which genes a TF can reach: every edge "
@@ -153,8 +154,12 @@ def edges(
             "on networks). Run grn.pp.add_binding(mdata, table) or grn.pp.homer_binding(mdata, fasta, motifs) first."
         )
         warnings.warn(msg, UserWarning, stacklevel=2)
+    else:
+        v = model.vocabulary
+        own = {} if per_cell else _own_rows(out.mod[rna].obs_names, source, groups)
+        links = window_links(out, v.windows, v.genes, support.distance, groups=own, layer=layer, rna=rna, atac=atac)
     everyone = cell_data(source, model.vocabulary, model.preparation, model.config)
-    direct = _direct(model, source, support, everyone)
+    direct = _direct(model, source, support, links, everyone)
     rng = np.random.default_rng(seed)
     tables, triplets, overlaps, errors = [], [], [], []
     undo = [frozen(net) for net in model.networks]
@@ -176,12 +181,13 @@ def edges(
             errors.append(max(f.error for f in found))
             openness = opened / len(rows)
             here = direct * _presence(expressed, len(rows), mean_tf)[:, None]
+            linked = None if support is None or links is None else support.open_links(links.of(name), openness)
             made = _group_edges(
-                model, found, support, here, openness, indirect=indirect or support is None, max_edges=max_edges
+                model, found, support, here, linked, indirect=indirect or support is None, max_edges=max_edges
             )
             tables.append((name, made))
             overlaps.append(made.jaccard)
-            triplets.append(_triplets(model, data, found, support, openness, made, max_cres))
+            triplets.append(_triplets(model, data, found, support, linked, made, max_cres))
             logger.info(
                 "%s: %d edges; overlap of the networks' best edges (Jaccard): %s",
                 name,
@@ -206,7 +212,6 @@ def edges(
             "n_networks": len(model.networks),
             "max_cells": int(max_cells),
             "seed": int(seed),
-            "decay": decay,
             "model_input_sha256": str(model.record.get("input_sha256", "")),
         },
     )
@@ -247,7 +252,15 @@ def _groups(
     return {str(g): rows[labels[rows] == g] for g in np.unique(labels[rows])}
 
 
-def _direct(model: GRNModel, source: Source, support: Support | None, data: CellData) -> NDArray[np.float32]:
+def _own_rows(names: pd.Index, source: Source, groups: dict[str, NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
+    """Rows of the MuData of each group's cells, which are known by their rows in the ordered source."""
+    place = names.get_indexer(pd.Index(source.cells)).astype(np.int64)
+    return {name: place[rows] for name, rows in groups.items()}
+
+
+def _direct(
+    model: GRNModel, source: Source, support: Support | None, links: WindowLinks | None, data: CellData
+) -> NDArray[np.float32]:
     """Direct effects fitted to all cells, TFs x genes of the model; 0 where the sample lacks one.
 
     Without any support: co-variation given the other TFs.
@@ -261,12 +274,13 @@ def _direct(model: GRNModel, source: Source, support: Support | None, data: Cell
         return out
     some = drawn_by_name(source.cells, what="Direct effects")
     counts = in_memory(source.counts, some)
-    if support is None:
+    if support is None or links is None:
         depth = source.depth if some is None else source.depth[some]
         found = conditional_covariation(counts, tfs[rows], genes[columns], depth=depth)
     else:
         openness = column_sums(data.windows) / data.n_cells
-        weight = support.tf_gene(openness)[np.ix_(rows, columns)]
+        linked = support.open_links(links.of(None), openness)
+        weight = support.tf_gene(linked)[np.ix_(rows, columns)]
         size = np.maximum(data.size_factor.astype(np.float64), 1e-3)
         found = fit_direct_effects(
             counts, size if some is None else size[some], tfs[rows], genes[columns], weight
@@ -286,7 +300,7 @@ def _group_edges(
     found: list[Attribution],
     support: Support | None,
     direct: NDArray[np.float32],
-    openness: NDArray[np.float64],
+    links: NDArray[np.float64] | None,
     *,
     indirect: bool,
     max_edges: int,
@@ -295,7 +309,7 @@ def _group_edges(
     target = model.preparation.tf_target
     total = [f.total() for f in found]
     mean = np.mean(total, axis=0)
-    weight = None if support is None else support.tf_gene(openness)
+    weight = None if support is None or links is None else support.tf_gene(links)
     allowed = np.ones(mean.shape, dtype=bool) if weight is None or indirect else weight > 0
     known = np.flatnonzero(target >= 0)
     allowed[known, target[known]] = False
@@ -339,18 +353,20 @@ def _triplets(
     data: CellData,
     found: list[Attribution],
     support: Support | None,
-    openness: NDArray[np.float64],
+    links: NDArray[np.float64] | None,
     made: GroupEdges,
     max_cres: int,
 ) -> GroupTriplets:
-    """Share each edge among its windows: the cis head's part where it arose, the rest by support."""
+    """Share each edge among its windows: the cis head's part where it arose, the rest by binding x link."""
     from tilegrn.tl.network._attribution import cis_triplets
 
-    if support is None:
+    if support is None or links is None:
         none = np.zeros(0, dtype=np.int64)
-        return GroupTriplets(none, none, none, np.zeros(0), np.zeros(0))
-    edge, window, share, distance = support.windows(openness, made.tf, made.gene, max_cres)
+        return GroupTriplets(none, none, none, np.zeros(0), np.zeros(0), np.zeros(0))
+    edge, entry, share = support.windows(links, made.tf, made.gene, max_cres)
+    window = support.distance.indices[entry].astype(np.int64)
+    bp = np.rint(support.distance.data[entry].astype(np.float64) - 1).astype(np.int64)
     tf, gene = made.tf[edge], made.gene[edge]
     value = np.mean([f.context[tf, gene] for f in found], axis=0) * share
     value = value + np.mean([cis_triplets(model, net, data, tf, window, gene) for net in model.networks], axis=0)
-    return GroupTriplets(edge, window, distance, share, value)
+    return GroupTriplets(edge, window, bp, links[entry], share, value)
