@@ -10,23 +10,19 @@ Prints markdown tables; docs/benchmarks/networks.md keeps what was measured.
 
 from __future__ import annotations
 
-import argparse
 import os
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 import tilegrn as grn
 from tilegrn._core import store
 from tilegrn._core.scaling import fit_minmax
-from tilegrn._stats.ranking import METRICS, rank_metrics
+from tilegrn._stats.ranking import METRICS
 from tilegrn.tl.pairs._features import BASE, ELSEWHERE
 from tilegrn.tl.pairs._fit_pairs import PENALTY, auprc_table
-from tilegrn.tl.pairs._weights import EVIDENCE
-from tilegrn.tl.pairs._window_links import window_links
 
 DATA = Path(os.environ.get("TILEGRN_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 AUPRC = METRICS.index("auprc")
@@ -90,6 +86,13 @@ def crispri() -> None:
         "link": best(p),
         "link where open": best(np.where(a > 0, p, 0)),
         "link x accessibility": best(p * a),
+        "link ** 2 x accessibility": best(p**2 * a),
+        "link ** 4 x accessibility": best(p**4 * a),
+        "link x exp(-d / 25 kb)": best(np.where(a > 0, p, 0) * factor),
+        "link x accessibility x exp(-d / 25 kb)": best(p * a * factor),
+        "link x accessibility x exp(-d / 50 kb)": best(p * a * factor**0.5),
+        "link ** 2 x sqrt(accessibility)": best(p**2 * a**0.5),
+        "sqrt(acc x exp) x link": best(p * (a * factor) ** 0.5),
         "score_pairs of the element": whole,
         "distance of the element": -distance,
     }
@@ -97,9 +100,7 @@ def crispri() -> None:
     show(scores, truth, "accessibility x exp(-d / 25 kb), as before")
     touched = best(a) > 0
     print(f"\nElements that touch an open window: {int(touched.sum()):,}, {int(truth[touched].sum())} regulated\n")
-    show(
-        {name: v[touched] for name, v in scores.items()}, truth[touched], "accessibility x exp(-d / 25 kb), as before"
-    )
+    show({name: v[touched] for name, v in scores.items()}, truth[touched], "accessibility x exp(-d / 25 kb), as before")
 
 
 def show(scores: dict[str, np.ndarray], truth: np.ndarray, against: str) -> None:

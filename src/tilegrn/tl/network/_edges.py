@@ -181,10 +181,11 @@ def edges(
             errors.append(max(f.error for f in found))
             openness = opened / len(rows)
             here = direct * _presence(expressed, len(rows), mean_tf)[:, None]
-            linked = None if support is None or links is None else support.open_links(links.of(name), openness)
-            made = _group_edges(
-                model, found, support, here, linked, indirect=indirect or support is None, max_edges=max_edges
-            )
+            linked = weight = None
+            if support is not None and links is not None:
+                linked = support.open_links(links.of(name), openness)
+                weight = support.tf_gene(linked, openness)
+            made = _group_edges(model, found, weight, here, indirect=indirect or support is None, max_edges=max_edges)
             tables.append((name, made))
             overlaps.append(made.jaccard)
             triplets.append(_triplets(model, data, found, support, linked, made, max_cres))
@@ -212,6 +213,7 @@ def edges(
             "n_networks": len(model.networks),
             "max_cells": int(max_cells),
             "seed": int(seed),
+            "decay": source.rule.decay,
             "model_input_sha256": str(model.record.get("input_sha256", "")),
         },
     )
@@ -280,7 +282,7 @@ def _direct(
     else:
         openness = column_sums(data.windows) / data.n_cells
         linked = support.open_links(links.of(None), openness)
-        weight = support.tf_gene(linked)[np.ix_(rows, columns)]
+        weight = support.tf_gene(linked, openness)[np.ix_(rows, columns)]
         size = np.maximum(data.size_factor.astype(np.float64), 1e-3)
         found = fit_direct_effects(
             counts, size if some is None else size[some], tfs[rows], genes[columns], weight
@@ -298,9 +300,8 @@ def _presence(total: NDArray[np.float64], n: int, every: NDArray[np.float64]) ->
 def _group_edges(
     model: GRNModel,
     found: list[Attribution],
-    support: Support | None,
+    weight: NDArray[np.float32] | None,
     direct: NDArray[np.float32],
-    links: NDArray[np.float64] | None,
     *,
     indirect: bool,
     max_edges: int,
@@ -309,7 +310,6 @@ def _group_edges(
     target = model.preparation.tf_target
     total = [f.total() for f in found]
     mean = np.mean(total, axis=0)
-    weight = None if support is None or links is None else support.tf_gene(links)
     allowed = np.ones(mean.shape, dtype=bool) if weight is None or indirect else weight > 0
     known = np.flatnonzero(target >= 0)
     allowed[known, target[known]] = False

@@ -203,7 +203,7 @@ def _direct(
     some = drawn_by_name(source.cells, what="Direct effects")
     of_some = size if some is None else size[some]
     links = window_links(mdata, v.windows, v.genes, support.distance, groups={}, layer=layer, rna=rna, atac=atac)
-    weight = support.tf_gene(support.open_links(links.of(None), openness))
+    weight = support.tf_gene(support.open_links(links.of(None), openness), openness)
     effects = fit_direct_effects(in_memory(source.counts, some), of_some, tfs, genes, weight)
     which = np.array(list(levels), dtype=np.int64)
     place = np.full(len(source.genes), -1, dtype=np.int64)

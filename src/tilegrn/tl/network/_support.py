@@ -1,4 +1,9 @@
-"""Where a TF can act on a gene: binding x link, and how an edge is shared among its windows."""
+"""Where a TF can act on a gene, and how an edge is shared among its windows.
+
+Both rest on the pair score of window and gene ("link"). Windows share an edge by binding x link: with accessibility or
+a steeper distance beside it the windows of tested elements rank worse. Pairs of a TF and a gene are weighed by
+binding x accessibility x exp(-d / decay) x link, which ranked them best. Figures stand on the page on networks.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Support", "combine", "jaccard", "ranks", "support_of"]
 
-POWER = 2.0
-"""Of the link in what a window adds to the support of a TF and TG. Chosen on simulations, see docs."""
 _LOOKUPS = 4_000_000
 """TF x window x gene entries looked up at a time (about 60 bytes each)."""
 
@@ -33,10 +36,13 @@ class Support:
         TFs x windows, scores over each TF's root mean square, CSR with sorted indices.
     distance
         Genes x windows, bp plus one, CSR with sorted indices: its entries are the pairs that links belong to.
+    decay
+        Of the distance, bp.
     """
 
     binding: sparse.csr_matrix
     distance: sparse.csr_matrix
+    decay: float
 
     def open_links(self, link: NDArray[np.float32], openness: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the links of each entry of ``distance`` in a group, 0 where the window is open in none of its cells.
@@ -50,11 +56,12 @@ class Support:
         """
         return np.where(openness[self.distance.indices] > 0, link, 0.0).astype(np.float64)
 
-    def tf_gene(self, links: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Sum of binding x link ** :data:`POWER` over windows, TFs x genes."""
+    def tf_gene(self, links: NDArray[np.float64], openness: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Sum of binding x accessibility x exp(-d / decay) x link over windows, TFs x genes."""
         near = self.distance
-        reach = sparse.csr_matrix((links**POWER, near.indices, near.indptr), shape=near.shape)
-        return np.asarray((self.binding @ sparse.csr_matrix(reach.T)).toarray(), dtype=np.float32)
+        value = openness[near.indices] * np.exp(-(near.data.astype(np.float64) - 1) / self.decay) * links
+        by_window = sparse.csr_matrix(sparse.csr_matrix((value, near.indices, near.indptr), shape=near.shape).T)
+        return np.asarray((self.binding @ by_window).toarray(), dtype=np.float32)
 
     def windows(
         self, links: NDArray[np.float64], tf: NDArray[np.int64], gene: NDArray[np.int64], max_cres: int
@@ -131,7 +138,7 @@ def support_of(model: GRNModel, source: Source) -> Support | None:
     binding.sort_indices()
     distance = sparse.csr_matrix(model.preparation.distance)
     distance.sort_indices()
-    return Support(binding, distance)
+    return Support(binding, distance, source.rule.decay)
 
 
 def _own_binding(
