@@ -10,17 +10,17 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tests._small import copied  # noqa: E402
-from tests.tl.network._networked import networked, trained  # noqa: E402
+from tests._small import copied
+from tests.tl.network._networked import networked, trained
 
-import tilegrn as grn  # noqa: E402
-from tilegrn._core import keys as K  # noqa: E402
-from tilegrn._core import store  # noqa: E402
-from tilegrn._core.edges_table import edges as get_edges  # noqa: E402
-from tilegrn.tl.network._edges import edges  # noqa: E402
-from tilegrn.tl.network._support import support_of  # noqa: E402
-from tilegrn.tl.training._inputs import cell_data  # noqa: E402
-from tilegrn.tl.training._source import read_source  # noqa: E402
+import tilegrn as grn
+from tilegrn._core import keys as K
+from tilegrn._core import store
+from tilegrn._core.edges_table import edges as get_edges
+from tilegrn.tl.network._edges import edges
+from tilegrn.tl.network._support import support_of
+from tilegrn.tl.training._inputs import cell_data
+from tilegrn.tl.training._source import read_source
 
 
 def as_pairs(triplets):

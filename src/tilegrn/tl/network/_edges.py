@@ -65,8 +65,9 @@ def edges(
     (integrated gradients). It sees all that the model sees, but the model shares
     credit among TFs that go together. *Support* says whether the TF can act there: the sum over the windows within
     reach of binding x accessibility x :math:`e^{-d/decay}`, the factorised TF x window x TG term without the TF's
-    expression. *Direct effects* are coefficients of the TG on all TFs at once, over all cells, shrunk towards what
-    support allows and towards the TF's own mode (activator or repressor): they tell TFs apart that go together.
+    expression, each weighed by its *link*: the score that :func:`score_pairs` gives the window and the TG. *Direct
+    effects* are coefficients of the TG on all TFs at once, over all cells, shrunk towards what support allows and
+    towards the TF's own mode (activator or repressor): they tell TFs apart that go together.
 
     Parameters
     ----------
@@ -103,8 +104,8 @@ def edges(
         most; empty for indirect edges), ``score`` (float32, above 0), ``sign`` (1 or -1), ``attribution`` (mean change
         of the log rate), ``direct_effect``, ``support``, ``n_cres``, ``kind``, ``stability``, ``rank_sd``;
         ``triplets``: one row per TF -> window -> TG: ``group, source, target, cre, score, sign, stability,
-        attribution, distance`` (bp); scores and attributions of direct edges add up to the edge's where no window was
-        cut by ``max_cres``.
+        attribution, distance`` (bp), ``link`` (float32, 0 to 1); scores and attributions of direct edges add up to the
+        edge's where no window was cut by ``max_cres``.
         ``jaccard_top``: per group, mean overlap (Jaccard) of the best 10,000 edges (a tenth of the candidates where
         these are fewer than 100,000) between pairs of networks, NaN with one network;
         ``completeness``: largest difference between attributions and predicted change over the groups. Read them with
@@ -121,8 +122,12 @@ def edges(
     -----
     With :math:`A` the attribution, :math:`S` the support and :math:`\beta` the direct effect of a pair, and
     :math:`\|x\|` the root mean square over the candidates, the evidence for a direct edge is
-    :math:`A S / \|A S\| + 2 \beta / \|\beta\|`; its size is the score, its sign the sign of the edge. Windows share the
-    score as they share the support.
+    :math:`A S / \|A S\| + 2 \beta / \|\beta\|`; its size is the score, its sign the sign of the edge. Windows that are
+    open in the group share the score by binding x link.
+
+    A link is what ``score_pairs(mdata, pairs, groupby=, group=)`` says of the window as an element: that of a group is
+    compared with the other groups, of ``cells`` if these are given, and its correlation is over all cells. In a group
+    of fewer than ten cells, and for ``per_cell``, accessibility is chance, and links are those of all cells.
     *Stability* is the share of the networks that agree on the sign and hold the edge among their own best: as many as
     those down to this edge, at least as many as ``jaccard_top`` compares. None of this proves a causal link: it ranks
     hypotheses for an experiment.

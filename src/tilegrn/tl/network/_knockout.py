@@ -80,7 +80,7 @@ def knockout(
         Column of ``obs``: summary per group, besides all cells.
     direct
         Multiply the model's change by direct effects of the TFs, fitted to these cells by a regression that is shrunk
-        towards binding x accessibility x distance (empirical Bayes). The model alone spreads the effect of a TF over
+        towards the support of :func:`edges` (empirical Bayes). The model alone spreads the effect of a TF over
         those that go with it, and so underestimates it; see Notes. Without binding there is none.
     key_added
         Also write the change of the log rate of every cell and gene to ``rna.layers[key_added]`` (float32, NaN for
