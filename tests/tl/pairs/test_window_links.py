@@ -12,6 +12,7 @@ from tests.tl.pairs._paired import built, paired
 
 import tilegrn as grn
 from tilegrn._core import store
+from tilegrn.errors import InputError
 from tilegrn.tl.pairs import _window_links as W
 from tilegrn.tl.pairs._data import grouped_pair_data
 from tilegrn.tl.pairs._weights import PairWeights
@@ -133,3 +134,20 @@ def test_blocks_and_the_order_of_cells_genes_and_peaks_change_nothing(monkeypatc
     back = again[np.argsort(shuffled)].tocsr()
     np.testing.assert_array_equal(back.indices, reach.indices)
     np.testing.assert_allclose(back.data, whole, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:30 of 90 cells have no counts")
+def test_a_group_without_fragments_or_counts_is_named_before_anything_is_scored():
+    mdata = paired()
+    windows, genes, reach = near(mdata)
+    rows = rows_of(mdata)
+    for name, what in (("atac", "fragments in peaks"), ("rna", "RNA counts")):
+        other = paired()
+        x = other[name].X.tolil()
+        x[rows["b"]] = 0
+        other[name].X = x.tocsr()
+        other = built(other["rna"], other["atac"])
+        with pytest.raises(InputError, match=f"group 'b' have no {what}"):
+            W.window_links(other, windows, genes, reach, groups=rows, **WHERE)
+        few = rows | {"b": rows["b"][:5]}
+        assert len(W.window_links(other, windows, genes, reach, groups=few, **WHERE).of("b")) == reach.nnz

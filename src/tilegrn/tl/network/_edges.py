@@ -114,7 +114,7 @@ def edges(
     Raises
     ------
     InputError
-        If the windows are not those of the model, or it knows no TF.
+        If the windows are not those of the model, it knows no TF, or a group has no fragments or no RNA counts.
     MissingStepError, StaleError
         If a step is missing; the message names the call.
 

@@ -118,6 +118,14 @@ class PairData:
         """Tell whether a group has too few cells for its accessibility to be more than chance."""
         return bool(self.n_cells[self.groups.index(group)] < _FEWEST)
 
+    def require_counts(self) -> None:
+        """Raise if a group that is scored by itself, or all cells, have no fragments or no RNA counts."""
+        self.everyone()
+        for group, fragments, counts in zip(self.groups, self.fragments, self.counts, strict=False):
+            if not self.says_little(group):
+                _per_million(fragments, group, "fragments in peaks")
+                _per_million(counts, group, "RNA counts")
+
     def profiles(self) -> Profiles:
         """Fit peaks and genes on the cells' axes."""
         return fit_profiles(self.peak_cells, self.gene_cells, cell_axes(self.peak_cells))

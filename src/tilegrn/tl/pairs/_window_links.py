@@ -136,10 +136,11 @@ def window_links(
     Raises
     ------
     MissingStepError, InputError
-        As :func:`tilegrn.tl.score_pairs`.
+        As :func:`tilegrn.tl.score_pairs`; and if a group of ten or more cells has no fragments or no RNA counts.
     """
     member = np.full(check.paired(mdata, rna, atac)[0].n_obs, -1, dtype=np.int64)
     for number, rows in enumerate(groups.values()):
         member[rows] = number
     data = grouped_pair_data(mdata, list(groups), member, tss=None, layer=layer, rna=rna, atac=atac)
+    data.require_counts()
     return WindowLinks(data, windows, genes, pairs)
