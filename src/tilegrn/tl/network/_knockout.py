@@ -304,8 +304,8 @@ def _perturbed(data: CellData, levels: dict[int, float], closed: NDArray[np.int6
     return dataclasses.replace(data, tfs=tfs, windows=windows, components=components)
 
 
-_RESOLUTION = 1e-6
-"""Changes that differ by less are the same in float32."""
+_RESOLUTION = 1e-5
+"""Changes that differ by less are the same in float32: below, rounding moves the ratio to their spread."""
 
 
 def _summary(
