@@ -96,7 +96,7 @@ def test_support_is_the_sum_over_windows_of_its_four_factors():
     decay = store.get_record(mdata, K.REC_TSS)["decay"]
     triplets = triplets.assign(window=triplets["cre"].astype(str))
     value = [
-        binding.at[t.source, t.window] * opened[t.window] * np.exp(-t.distance / decay) * t.link
+        binding.at[t.source, t.window] * opened[t.window] * np.exp(-t.distance / decay) * np.sqrt(t.link)
         for t in triplets.itertuples()
     ]
     wanted = triplets.assign(value=value).groupby(["source", "target"], observed=True)["value"].sum().reset_index()

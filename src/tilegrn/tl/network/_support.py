@@ -2,7 +2,8 @@
 
 Both rest on the pair score of window and gene ("link"). Windows share an edge by binding x link: with accessibility or
 a steeper distance beside it the windows of tested elements rank worse. Pairs of a TF and a gene are weighed by
-binding x accessibility x exp(-d / decay) x link, which ranked them best. Figures stand on the page on networks.
+binding x accessibility x exp(-d / decay) x sqrt(link), which ranked them best: the link holds distance and accessibility
+already, and whole it left the direct effects of weak pairs to chance. Figures stand on the page on networks.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ class Support:
         return np.where(openness[self.distance.indices] > 0, link, 0.0).astype(np.float64)
 
     def tf_gene(self, links: NDArray[np.float64], openness: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Sum of binding x accessibility x exp(-d / decay) x link over windows, TFs x genes."""
+        """Sum of binding x accessibility x exp(-d / decay) x sqrt(link) over windows, TFs x genes."""
         near = self.distance
-        value = openness[near.indices] * np.exp(-(near.data.astype(np.float64) - 1) / self.decay) * links
+        value = openness[near.indices] * np.exp(-(near.data.astype(np.float64) - 1) / self.decay) * np.sqrt(links)
         by_window = sparse.csr_matrix(sparse.csr_matrix((value, near.indices, near.indptr), shape=near.shape).T)
         return np.asarray((self.binding @ by_window).toarray(), dtype=np.float32)
 
