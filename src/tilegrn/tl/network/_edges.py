@@ -66,8 +66,8 @@ def edges(
     credit among TFs that go together. *Support* says whether the TF can act there: the sum over the windows within
     reach of binding x accessibility x :math:`e^{-d/decay}`, the factorised TF x window x TG term without the TF's
     expression, times the square root of the *link*: the score that :func:`score_pairs` gives the window and the TG.
-    *Direct effects* are coefficients of the TG on all TFs at once, over all cells, shrunk towards what support allows and
-    towards the TF's own mode (activator or repressor): they tell TFs apart that go together.
+    *Direct effects* are coefficients of the TG on all TFs at once, over all cells, shrunk towards what support allows
+    and towards the TF's own mode (activator or repressor): they tell TFs apart that go together.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 Both rest on the pair score of window and gene ("link"). Windows share an edge by binding x link: with accessibility or
 a steeper distance beside it the windows of tested elements rank worse. Pairs of a TF and a gene are weighed by
-binding x accessibility x exp(-d / decay) x sqrt(link), which ranked them best: the link holds distance and accessibility
-already, and whole it left the direct effects of weak pairs to chance. Figures stand on the page on networks.
+binding x accessibility x exp(-d / decay) x sqrt(link): the link holds distance and accessibility already, and whole it
+left the direct effects of weak pairs to chance. Figures stand on the page on networks.
 """
 
 from __future__ import annotations
