@@ -127,9 +127,11 @@ def direct(seed: int, n_peaks: int, n_knockouts: int) -> list[dict]:
 
     import tilegrn as grn
     from tilegrn._core.scaling import fit_minmax
-    from tilegrn._core.tss_pairs import window_scores
     from tilegrn._stats.ranking import METRICS, rank_metrics
     from tilegrn.tl.network._direct_effects import fit_direct_effects
+    from tilegrn.tl.network._support import Support
+    from tilegrn.tl.pairs._window_links import window_links
+    from tilegrn.tl.training._source import read_source
 
     mdata = grn.datasets.simulate(seed=seed, n_peaks=n_peaks)
     truth = mdata.uns["simulation"]
@@ -142,10 +144,16 @@ def direct(seed: int, n_peaks: int, n_knockouts: int) -> list[dict]:
     size = np.maximum(depth / np.median(depth), 1e-3)
     binding = mdata["rna"].varm["homer_binding"][tfs].astype(float)
     rms = np.sqrt(np.asarray(binding.multiply(binding).sum(axis=1)).ravel() / np.maximum(np.diff(binding.indptr), 1))
-    windows = mdata["atac"].obsm["windows"]
+    # What edges take, without a model: support_of on the windows of the data.
+    source = read_source(mdata, rna="rna", atac="atac", layer=None, for_training=True)
+    windows = source.open[np.arange(mdata.n_obs)]
     opened = np.asarray(fit_minmax(windows).transform(windows).mean(axis=0)).ravel()
-    near = sparse.csr_matrix((window_scores(mdata) @ sparse.diags(opened)).T)
-    support = np.asarray((sparse.diags(1 / np.maximum(rms, 1e-12)) @ binding @ near).todense()).astype(np.float32)
+    bound = sparse.csr_matrix(sparse.diags(1 / np.maximum(rms, 1e-12)) @ binding[:, source.windows])
+    found = Support(bound, source.distance, source.rule.decay)
+    links = window_links(
+        mdata, source.windows, list(names), source.distance, groups={}, layer=None, rna="rna", atac="atac"
+    ).of(None)
+    support = found.tf_gene(found.open_links(links, opened), opened)
     genes = np.arange(len(names))
     effects = {
         "direct effects": fit_direct_effects(counts, size, tfs, genes, support),

@@ -70,6 +70,8 @@ def edges(
     Returns
     -------
     DataFrame with at least ``source, target, cre, score, sign, stability`` and ``group``, or the columns of ``format``.
+    Triplets also have ``link``, what :func:`tilegrn.tl.score_pairs` says of the window and the TG in the group, unless
+    they were stored before there was one.
 
     Raises
     ------

@@ -88,7 +88,7 @@ def fit_direct_effects(
     tfs, genes
         Columns of the TFs and of the genes.
     support
-        TFs x genes: binding x accessibility x distance.
+        TFs x genes: where a TF can act, see :mod:`tilegrn.tl.network._support`.
 
     Notes
     -----

@@ -36,11 +36,12 @@ class GroupEdges:
 
 @dataclass(frozen=True, eq=False)
 class GroupTriplets:
-    """Windows of the edges of a group: position of the edge, window, bp, share of the support, attribution."""
+    """Windows of the edges of a group: position of the edge, window, bp, pair score, share of the edge, attribution."""
 
     edge: NDArray[np.int64]
     window: NDArray[np.int64]
     distance: NDArray[np.int64]
+    link: NDArray[np.float64]
     share: NDArray[np.float64]
     attribution: NDArray[np.float64]
 
@@ -98,6 +99,7 @@ def edge_tables(
             "stability": of_edges("stability")[edge],
             "attribution": of_windows("attribution").astype(np.float32),
             "distance": of_windows("distance"),
+            "link": of_windows("link").astype(np.float32),
         }
     )
     return network, flat

@@ -18,6 +18,7 @@ from tilegrn.tl.network._covariation import conditional_covariation
 from tilegrn.tl.network._direct_effects import fit_direct_effects
 from tilegrn.tl.network._edge_tables import GroupEdges, GroupTriplets, edge_tables
 from tilegrn.tl.network._support import Support, combine, jaccard, ranks, support_of
+from tilegrn.tl.pairs._window_links import WindowLinks, window_links
 from tilegrn.tl.training._inputs import cell_data
 from tilegrn.tl.training._source import read_source, require_alike
 
@@ -64,8 +65,9 @@ def edges(
     (integrated gradients). It sees all that the model sees, but the model shares
     credit among TFs that go together. *Support* says whether the TF can act there: the sum over the windows within
     reach of binding x accessibility x :math:`e^{-d/decay}`, the factorised TF x window x TG term without the TF's
-    expression. *Direct effects* are coefficients of the TG on all TFs at once, over all cells, shrunk towards what
-    support allows and towards the TF's own mode (activator or repressor): they tell TFs apart that go together.
+    expression, times the square root of the *link*: the score that :func:`score_pairs` gives the window and the TG.
+    *Direct effects* are coefficients of the TG on all TFs at once, over all cells, shrunk towards what support allows
+    and towards the TF's own mode (activator or repressor): they tell TFs apart that go together.
 
     Parameters
     ----------
@@ -102,8 +104,8 @@ def edges(
         most; empty for indirect edges), ``score`` (float32, above 0), ``sign`` (1 or -1), ``attribution`` (mean change
         of the log rate), ``direct_effect``, ``support``, ``n_cres``, ``kind``, ``stability``, ``rank_sd``;
         ``triplets``: one row per TF -> window -> TG: ``group, source, target, cre, score, sign, stability,
-        attribution, distance`` (bp); scores and attributions of direct edges add up to the edge's where no window was
-        cut by ``max_cres``.
+        attribution, distance`` (bp), ``link`` (float32, 0 to 1); scores and attributions of direct edges add up to the
+        edge's where no window was cut by ``max_cres``.
         ``jaccard_top``: per group, mean overlap (Jaccard) of the best 10,000 edges (a tenth of the candidates where
         these are fewer than 100,000) between pairs of networks, NaN with one network;
         ``completeness``: largest difference between attributions and predicted change over the groups. Read them with
@@ -112,7 +114,7 @@ def edges(
     Raises
     ------
     InputError
-        If the windows are not those of the model, or it knows no TF.
+        If the windows are not those of the model, it knows no TF, or a group has no fragments or no RNA counts.
     MissingStepError, StaleError
         If a step is missing; the message names the call.
 
@@ -120,8 +122,12 @@ def edges(
     -----
     With :math:`A` the attribution, :math:`S` the support and :math:`\beta` the direct effect of a pair, and
     :math:`\|x\|` the root mean square over the candidates, the evidence for a direct edge is
-    :math:`A S / \|A S\| + 2 \beta / \|\beta\|`; its size is the score, its sign the sign of the edge. Windows share the
-    score as they share the support.
+    :math:`A S / \|A S\| + 2 \beta / \|\beta\|`; its size is the score, its sign the sign of the edge. Windows that are
+    open in the group share the score by binding x link.
+
+    A link is what ``score_pairs(mdata, pairs, groupby=, group=)`` says of the window as an element: that of a group is
+    compared with the other groups, of ``cells`` if these are given, and its correlation is over all cells. In a group
+    of fewer than ten cells, and for ``per_cell``, accessibility is chance, and links are those of all cells.
     *Stability* is the share of the networks that agree on the sign and hold the edge among their own best: as many as
     those down to this edge, at least as many as ``jaccard_top`` compares. None of this proves a causal link: it ranks
     hypotheses for an experiment.
@@ -144,8 +150,8 @@ def edges(
         msg = "The model knows no TF, so it has no TF -> TG edges. Train with grn.pp.mark_tfs or add_binding before."
         raise InputError(msg)
     groups = _groups(out, source, groupby, cells, rna=rna, atac=atac, per_cell=per_cell)
-    decay = float(store.get_record(out, K.REC_TSS)["decay"])
-    support = support_of(model, source, decay)
+    support = support_of(model, source)
+    links = None
     if support is None:
         msg = (
             "Neither the model nor the MuData has binding, so that nothing says which genes a TF can reach: every edge "
@@ -153,8 +159,12 @@ def edges(
             "on networks). Run grn.pp.add_binding(mdata, table) or grn.pp.homer_binding(mdata, fasta, motifs) first."
         )
         warnings.warn(msg, UserWarning, stacklevel=2)
+    else:
+        v = model.vocabulary
+        own = {} if per_cell else _own_rows(out.mod[rna].obs_names, source, groups)
+        links = window_links(out, v.windows, v.genes, support.distance, groups=own, layer=layer, rna=rna, atac=atac)
     everyone = cell_data(source, model.vocabulary, model.preparation, model.config)
-    direct = _direct(model, source, support, everyone)
+    direct = _direct(model, source, support, links, everyone)
     rng = np.random.default_rng(seed)
     tables, triplets, overlaps, errors = [], [], [], []
     undo = [frozen(net) for net in model.networks]
@@ -176,12 +186,14 @@ def edges(
             errors.append(max(f.error for f in found))
             openness = opened / len(rows)
             here = direct * _presence(expressed, len(rows), mean_tf)[:, None]
-            made = _group_edges(
-                model, found, support, here, openness, indirect=indirect or support is None, max_edges=max_edges
-            )
+            linked = weight = None
+            if support is not None and links is not None:
+                linked = support.open_links(links.of(name), openness)
+                weight = support.tf_gene(linked, openness)
+            made = _group_edges(model, found, weight, here, indirect=indirect or support is None, max_edges=max_edges)
             tables.append((name, made))
             overlaps.append(made.jaccard)
-            triplets.append(_triplets(model, data, found, support, openness, made, max_cres))
+            triplets.append(_triplets(model, data, found, support, linked, made, max_cres))
             logger.info(
                 "%s: %d edges; overlap of the networks' best edges (Jaccard): %s",
                 name,
@@ -206,7 +218,7 @@ def edges(
             "n_networks": len(model.networks),
             "max_cells": int(max_cells),
             "seed": int(seed),
-            "decay": decay,
+            "decay": source.rule.decay,
             "model_input_sha256": str(model.record.get("input_sha256", "")),
         },
     )
@@ -247,7 +259,15 @@ def _groups(
     return {str(g): rows[labels[rows] == g] for g in np.unique(labels[rows])}
 
 
-def _direct(model: GRNModel, source: Source, support: Support | None, data: CellData) -> NDArray[np.float32]:
+def _own_rows(names: pd.Index, source: Source, groups: dict[str, NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
+    """Rows of the MuData of each group's cells, which are known by their rows in the ordered source."""
+    place = names.get_indexer(pd.Index(source.cells)).astype(np.int64)
+    return {name: place[rows] for name, rows in groups.items()}
+
+
+def _direct(
+    model: GRNModel, source: Source, support: Support | None, links: WindowLinks | None, data: CellData
+) -> NDArray[np.float32]:
     """Direct effects fitted to all cells, TFs x genes of the model; 0 where the sample lacks one.
 
     Without any support: co-variation given the other TFs.
@@ -261,12 +281,13 @@ def _direct(model: GRNModel, source: Source, support: Support | None, data: Cell
         return out
     some = drawn_by_name(source.cells, what="Direct effects")
     counts = in_memory(source.counts, some)
-    if support is None:
+    if support is None or links is None:
         depth = source.depth if some is None else source.depth[some]
         found = conditional_covariation(counts, tfs[rows], genes[columns], depth=depth)
     else:
         openness = column_sums(data.windows) / data.n_cells
-        weight = support.tf_gene(openness)[np.ix_(rows, columns)]
+        linked = support.open_links(links.of(None), openness)
+        weight = support.tf_gene(linked, openness)[np.ix_(rows, columns)]
         size = np.maximum(data.size_factor.astype(np.float64), 1e-3)
         found = fit_direct_effects(
             counts, size if some is None else size[some], tfs[rows], genes[columns], weight
@@ -284,9 +305,8 @@ def _presence(total: NDArray[np.float64], n: int, every: NDArray[np.float64]) ->
 def _group_edges(
     model: GRNModel,
     found: list[Attribution],
-    support: Support | None,
+    weight: NDArray[np.float32] | None,
     direct: NDArray[np.float32],
-    openness: NDArray[np.float64],
     *,
     indirect: bool,
     max_edges: int,
@@ -295,7 +315,6 @@ def _group_edges(
     target = model.preparation.tf_target
     total = [f.total() for f in found]
     mean = np.mean(total, axis=0)
-    weight = None if support is None else support.tf_gene(openness)
     allowed = np.ones(mean.shape, dtype=bool) if weight is None or indirect else weight > 0
     known = np.flatnonzero(target >= 0)
     allowed[known, target[known]] = False
@@ -339,18 +358,20 @@ def _triplets(
     data: CellData,
     found: list[Attribution],
     support: Support | None,
-    openness: NDArray[np.float64],
+    links: NDArray[np.float64] | None,
     made: GroupEdges,
     max_cres: int,
 ) -> GroupTriplets:
-    """Share each edge among its windows: the cis head's part where it arose, the rest by support."""
+    """Share each edge among its windows: the cis head's part where it arose, the rest by binding x link."""
     from tilegrn.tl.network._attribution import cis_triplets
 
-    if support is None:
+    if support is None or links is None:
         none = np.zeros(0, dtype=np.int64)
-        return GroupTriplets(none, none, none, np.zeros(0), np.zeros(0))
-    edge, window, share, distance = support.windows(openness, made.tf, made.gene, max_cres)
+        return GroupTriplets(none, none, none, np.zeros(0), np.zeros(0), np.zeros(0))
+    edge, entry, share = support.windows(links, made.tf, made.gene, max_cres)
+    window = support.distance.indices[entry].astype(np.int64)
+    bp = np.rint(support.distance.data[entry].astype(np.float64) - 1).astype(np.int64)
     tf, gene = made.tf[edge], made.gene[edge]
     value = np.mean([f.context[tf, gene] for f in found], axis=0) * share
     value = value + np.mean([cis_triplets(model, net, data, tf, window, gene) for net in model.networks], axis=0)
-    return GroupTriplets(edge, window, distance, share, value)
+    return GroupTriplets(edge, window, bp, links[entry], share, value)

@@ -13,7 +13,6 @@ import pandas as pd
 from scipy import sparse
 
 from tilegrn._core import check, store
-from tilegrn._core import keys as K
 from tilegrn._core.rows import Picked, blocks, column_sums, in_memory, settled
 from tilegrn._core.scaling import MinMax
 from tilegrn._core.some_cells import drawn_by_name
@@ -21,6 +20,7 @@ from tilegrn._core.symbols import match_symbols
 from tilegrn.errors import InputError
 from tilegrn.tl.network._direct_effects import fit_direct_effects
 from tilegrn.tl.network._support import support_of
+from tilegrn.tl.pairs._window_links import window_links
 from tilegrn.tl.training._inputs import cell_data
 from tilegrn.tl.training._source import read_source, require_alike
 
@@ -80,7 +80,7 @@ def knockout(
         Column of ``obs``: summary per group, besides all cells.
     direct
         Multiply the model's change by direct effects of the TFs, fitted to these cells by a regression that is shrunk
-        towards binding x accessibility x distance (empirical Bayes). The model alone spreads the effect of a TF over
+        towards the support of :func:`edges` (empirical Bayes). The model alone spreads the effect of a TF over
         those that go with it, and so underestimates it; see Notes. Without binding there is none.
     key_added
         Also write the change of the log rate of every cell and gene to ``rna.layers[key_added]`` (float32, NaN for
@@ -139,7 +139,9 @@ def knockout(
     groups = _groups(mdata, groupby, len(source.cells), rna, atac)
     before = cell_data(source, model.vocabulary, model.preparation, model.config)
     after = _perturbed(before, levels, closed, model.preparation)
-    factor = _direct(mdata, model, source, before, levels) if direct and levels else None
+    factor = None
+    if direct and levels:
+        factor = _direct(mdata, model, source, before, levels, layer=layer, rna=rna, atac=atac)
     n_genes = len(model.vocabulary.genes)
     n_nets = len(model.networks)
     sums = {g: np.zeros((3, n_nets, n_genes)) for g in groups}
@@ -176,10 +178,18 @@ def knockout(
 
 
 def _direct(
-    mdata: MuData, model: GRNModel, source: Source, data: CellData, levels: dict[int, float]
+    mdata: MuData,
+    model: GRNModel,
+    source: Source,
+    data: CellData,
+    levels: dict[int, float],
+    *,
+    layer: str | None,
+    rna: str,
+    atac: str,
 ) -> Callable[[NDArray[np.int64]], NDArray[np.float64]] | None:
     """Return a function of rows of cells that gives the factor on rates, cells x genes; None without binding."""
-    support = support_of(model, source, float(store.get_record(mdata, K.REC_TSS)["decay"]))
+    support = support_of(model, source)
     if support is None:
         return None
     v = model.vocabulary
@@ -192,7 +202,9 @@ def _direct(
     openness = column_sums(data.windows) / data.n_cells
     some = drawn_by_name(source.cells, what="Direct effects")
     of_some = size if some is None else size[some]
-    effects = fit_direct_effects(in_memory(source.counts, some), of_some, tfs, genes, support.tf_gene(openness))
+    links = window_links(mdata, v.windows, v.genes, support.distance, groups={}, layer=layer, rna=rna, atac=atac)
+    weight = support.tf_gene(support.open_links(links.of(None), openness), openness)
+    effects = fit_direct_effects(in_memory(source.counts, some), of_some, tfs, genes, weight)
     which = np.array(list(levels), dtype=np.int64)
     place = np.full(len(source.genes), -1, dtype=np.int64)
     place[tfs[which]] = np.arange(len(which))
@@ -292,8 +304,8 @@ def _perturbed(data: CellData, levels: dict[int, float], closed: NDArray[np.int6
     return dataclasses.replace(data, tfs=tfs, windows=windows, components=components)
 
 
-_RESOLUTION = 1e-6
-"""Changes that differ by less are the same in float32."""
+_RESOLUTION = 1e-5
+"""Changes that differ by less are the same in float32: below, rounding moves the ratio to their spread."""
 
 
 def _summary(

@@ -1,4 +1,10 @@
-"""Where a TF can act on a gene: binding x accessibility x distance, and how an edge is shared among its windows."""
+"""Where a TF can act on a gene, and how an edge is shared among its windows.
+
+Both rest on the pair score of window and gene ("link"). Windows share an edge by binding x link: with accessibility or
+a steeper distance beside it the windows of tested elements rank worse. Pairs of a TF and a gene are weighed by
+binding x accessibility x exp(-d / decay) x sqrt(link): the link holds distance and accessibility already, and whole it
+left the direct effects of weak pairs to chance. Figures stand on the page on networks.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +36,7 @@ class Support:
     binding
         TFs x windows, scores over each TF's root mean square, CSR with sorted indices.
     distance
-        Genes x windows, bp plus one, CSR with sorted indices.
+        Genes x windows, bp plus one, CSR with sorted indices: its entries are the pairs that links belong to.
     decay
         Of the distance, bp.
     """
@@ -39,26 +45,34 @@ class Support:
     distance: sparse.csr_matrix
     decay: float
 
-    def tf_gene(self, openness: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Sum of binding x accessibility x exp(-d / decay) over windows, TFs x genes."""
-        near = self.distance.astype(np.float64)
-        near.data = np.exp(-(near.data - 1) / self.decay)
-        by_window = sparse.csr_matrix((near @ sparse.diags(openness)).T)
+    def open_links(self, link: NDArray[np.float32], openness: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the links of each entry of ``distance`` in a group, 0 where the window is open in none of its cells.
+
+        Parameters
+        ----------
+        link
+            Pair score of each entry, see :class:`tilegrn.tl.pairs._window_links.WindowLinks`.
+        openness
+            Mean accessibility per window.
+        """
+        return np.where(openness[self.distance.indices] > 0, link, 0.0).astype(np.float64)
+
+    def tf_gene(self, links: NDArray[np.float64], openness: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Sum of binding x accessibility x exp(-d / decay) x sqrt(link) over windows, TFs x genes."""
+        near = self.distance
+        value = openness[near.indices] * np.exp(-(near.data.astype(np.float64) - 1) / self.decay) * np.sqrt(links)
+        by_window = sparse.csr_matrix(sparse.csr_matrix((value, near.indices, near.indptr), shape=near.shape).T)
         return np.asarray((self.binding @ by_window).toarray(), dtype=np.float32)
 
     def windows(
-        self,
-        openness: NDArray[np.float64],
-        tf: NDArray[np.int64],
-        gene: NDArray[np.int64],
-        max_cres: int,
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+        self, links: NDArray[np.float64], tf: NDArray[np.int64], gene: NDArray[np.int64], max_cres: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """List the windows through which TFs can act on genes, those with the largest share first within a pair.
 
         Parameters
         ----------
-        openness
-            Mean accessibility per window.
+        links
+            From :meth:`open_links`.
         tf, gene
             Numbers of the pairs.
         max_cres
@@ -66,7 +80,8 @@ class Support:
 
         Returns
         -------
-        Position of the pair, window, share of the pair's support (in [0, 1], of all its windows), distance in bp.
+        Position of the pair, entry of ``distance``, share in the pair's sum of binding x link (in [0, 1], of all its
+        windows).
         """
         width = self.binding.shape[1]
         row = np.repeat(np.arange(self.binding.shape[0], dtype=np.int64), np.diff(self.binding.indptr))
@@ -74,7 +89,8 @@ class Support:
         start = self.distance.indptr.astype(np.int64)
         n = start[gene + 1] - start[gene]
         ends = np.cumsum(n)
-        out: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]] = []
+        none = np.zeros(0, dtype=np.int64)
+        out: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = [(none, none, np.zeros(0))]
         first = 0
         while first < len(tf):
             before = int(ends[first - 1]) if first else 0
@@ -83,34 +99,25 @@ class Support:
             entry = np.arange(len(pair)) + np.repeat(
                 start[gene[first:last]] - (ends - n)[first:last] + before, n[first:last]
             )
-            window = self.distance.indices[entry].astype(np.int64)
-            open_ = openness[window] > 0
-            pair, entry, window = pair[open_], entry[open_], window[open_]
-            wanted = tf[pair] * width + window
+            open_ = links[entry] > 0
+            pair, entry = pair[open_], entry[open_]
+            wanted = tf[pair] * width + self.distance.indices[entry]
             at = np.minimum(np.searchsorted(key, wanted), max(len(key) - 1, 0))
-            hit = np.flatnonzero(key[at] == wanted) if len(key) else np.zeros(0, dtype=np.int64)
-            pair, entry, window, at = pair[hit], entry[hit], window[hit], at[hit]
-            bp = self.distance.data[entry].astype(np.float64) - 1
-            value = self.binding.data[at] * openness[window] * np.exp(-bp / self.decay)
+            hit = np.flatnonzero(key[at] == wanted) if len(key) else none
+            pair, entry, at = pair[hit], entry[hit], at[hit]
+            value = self.binding.data[at] * links[entry]
             total = np.bincount(pair - first, weights=value, minlength=last - first)
             share = value / np.maximum(total[pair - first], 1e-300)
             order = np.lexsort((-share, pair))
             place = np.arange(len(order)) - np.searchsorted(pair[order], pair[order])
             kept = order[place < max_cres]
-            out.append((pair[kept], window[kept], share[kept], np.rint(bp[kept]).astype(np.int64)))
+            out.append((pair[kept], entry[kept], share[kept]))
             first = last
-        if not out:
-            none = np.zeros(0, dtype=np.int64)
-            return none, none, np.zeros(0), none
-        return (
-            np.concatenate([o[0] for o in out]),
-            np.concatenate([o[1] for o in out]),
-            np.concatenate([o[2] for o in out]),
-            np.concatenate([o[3] for o in out]),
-        )
+        pairs, entries, shares = zip(*out, strict=True)
+        return np.concatenate(pairs), np.concatenate(entries), np.concatenate(shares)
 
 
-def support_of(model: GRNModel, source: Source, decay: float) -> Support | None:
+def support_of(model: GRNModel, source: Source) -> Support | None:
     """Return binding and distance on the windows of a model; None without any binding.
 
     The model's own binding is used where it has some; else that of the MuData.
@@ -132,7 +139,7 @@ def support_of(model: GRNModel, source: Source, decay: float) -> Support | None:
     binding.sort_indices()
     distance = sparse.csr_matrix(model.preparation.distance)
     distance.sort_indices()
-    return Support(binding, distance, decay)
+    return Support(binding, distance, source.rule.decay)
 
 
 def _own_binding(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tilegrn._core.rows import Rows
     from tilegrn.tl.pairs._places import Floats, Ints
 
-__all__ = ["ALL", "PairData", "read_pair_data"]
+__all__ = ["ALL", "PairData", "grouped_pair_data", "read_pair_data"]
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class PairData:
     groups, n_cells
         Names of the groups, sorted, and their cells.
     fragments, counts
-        Groups x peaks and groups x genes, sums over cells.
+        Groups x peaks and groups x genes, sums over cells; a last row is that of the cells that are in no group.
     peak_cells, gene_cells
         Cells x peaks and cells x genes of the cells that profiles are fitted to, CSR: all, or as many drawn as memory
         is meant for, see :mod:`tilegrn._core.some_cells`.
@@ -103,6 +103,29 @@ class PairData:
             expression_elsewhere=[_per_million(self.counts[i], self.groups[i], "RNA counts") for i in others],
         )
 
+    def everyone(self) -> Landscape:
+        """Return what all cells show, those of no group too, as one group."""
+        return Landscape(
+            sums=self.sums,
+            sites=self.sites,
+            opened=_per_million(self.fragments.sum(axis=0), ALL, "fragments in peaks"),
+            opened_elsewhere=[],
+            expression=_per_million(self.counts.sum(axis=0), ALL, "RNA counts"),
+            expression_elsewhere=[],
+        )
+
+    def says_little(self, group: str) -> bool:
+        """Tell whether a group has too few cells for its accessibility to be more than chance."""
+        return bool(self.n_cells[self.groups.index(group)] < _FEWEST)
+
+    def require_counts(self) -> None:
+        """Raise if a group that is scored by itself, or all cells, have no fragments or no RNA counts."""
+        self.everyone()
+        for group, fragments, counts in zip(self.groups, self.fragments, self.counts, strict=False):
+            if not self.says_little(group):
+                _per_million(fragments, group, "fragments in peaks")
+                _per_million(counts, group, "RNA counts")
+
     def profiles(self) -> Profiles:
         """Fit peaks and genes on the cells' axes."""
         return fit_profiles(self.peak_cells, self.gene_cells, cell_axes(self.peak_cells))
@@ -134,18 +157,41 @@ def read_pair_data(
     InputError
         If cells are not paired, counts are no counts, or a label is missing.
     """
+    r = check.paired(mdata, rna, atac)[0]
+    labels: NDArray[Any] = np.full(r.n_obs, ALL, dtype=object)
+    if groupby is not None:
+        labels = np.asarray(check.cell_labels(mdata, groupby, rna, atac)).astype(object)
+    groups, member = np.unique(labels.astype(str), return_inverse=True)
+    return grouped_pair_data(mdata, list(groups), member, tss=tss, layer=layer, rna=rna, atac=atac)
+
+
+def grouped_pair_data(
+    mdata: MuData,
+    groups: list[str],
+    member: Ints,
+    *,
+    tss: str | Path | pd.DataFrame | Any | None,
+    layer: str | None,
+    rna: str,
+    atac: str,
+) -> PairData:
+    """Read sums, peaks and TSSs for groups of cells: ``member`` is the number of each cell's group, -1 for none.
+
+    Raises
+    ------
+    MissingStepError, InputError
+        As :func:`read_pair_data`.
+    """
     r, a = check.paired(mdata, rna, atac)
     grid = store.get_grid(mdata)
     gene_cells = check.count_rows(r, rna, layer, look=False)
     # The layer of fragments that the windows were summed from; the empty string is X.
     peak_layer = str(store.get_record(mdata, K.REC_GRID).get("layer", "")) or None
     peak_cells = check.count_rows(a, atac, peak_layer, integer=False, look=False)
-    labels: NDArray[Any] = np.full(r.n_obs, ALL, dtype=object)
-    if groupby is not None:
-        labels = np.asarray(check.cell_labels(mdata, groupby, rna, atac)).astype(object)
-    groups, member = np.unique(labels.astype(str), return_inverse=True)
-    fragments, n_open = _group_sums(peak_cells, member, len(groups))
-    counts, _ = _group_sums(gene_cells, member, len(groups))
+    n = len(groups)
+    member = np.where(member < 0, n, member)
+    fragments, n_open = _group_sums(peak_cells, member, n + 1)
+    counts, _ = _group_sums(gene_cells, member, n + 1)
     some = drawn_by_name(r.obs_names, what="Profiles of peaks and genes", each=n_open / max(r.n_obs, 1))
     chrom, start, end = parse_peaks(list(a.var_names))
     sizes = dict(zip(grid.chroms, map(int, grid.lengths), strict=True))
@@ -162,7 +208,7 @@ def read_pair_data(
         sums=PeakSums(code, start, end),
         sites=sites,
         groups=[str(g) for g in groups],
-        n_cells=np.bincount(member).astype(np.int64),
+        n_cells=np.bincount(member, minlength=n)[:n].astype(np.int64),
         fragments=fragments,
         counts=counts,
         peak_cells=in_memory(peak_cells, some),

@@ -8,7 +8,7 @@ use: distance, accessibility, genes in between and housekeeping expression; defi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -117,9 +117,10 @@ def pair_features(places: Places) -> dict[str, Floats]:
     }
 
 
-def accessibility_between(running: Floats, first: Ints, last: Ints) -> Floats:
+def accessibility_between(running: Floats, first: NDArray[np.integer[Any]], last: NDArray[np.integer[Any]]) -> Floats:
     """Logarithm of the group's fragments per million in all peaks between element and TSS."""
-    return np.log(np.maximum(running[last] - running[first], 0.0) + 30.0)
+    total: Floats = running[last] - running[first]
+    return np.log(np.maximum(total, 0.0) + 30.0)
 
 
 def all_features(land: Landscape, chrom: Ints, start: Ints, end: Ints, gene: Ints) -> tuple[dict[str, Floats], Places]:

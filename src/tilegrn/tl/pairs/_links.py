@@ -17,16 +17,7 @@ from tilegrn._core.symbols import labelled
 from tilegrn.errors import InputError
 from tilegrn.io._activity import read_activity
 from tilegrn.tl.pairs._data import PairData, read_pair_data
-from tilegrn.tl.pairs._evidence import correlation, shrunken
-from tilegrn.tl.pairs._features import (
-    AROUND,
-    Landscape,
-    accessibility_between,
-    element_features,
-    gene_features,
-    pair_features,
-)
-from tilegrn.tl.pairs._places import on_line
+from tilegrn.tl.pairs._parts import Elements, Evidence, GroupPart, geometry
 from tilegrn.tl.pairs._score_pairs import density, warn_model_unread
 from tilegrn.tl.pairs._weights import PairWeights
 
@@ -35,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mudata import MuData
-    from numpy.typing import NDArray
 
     from tilegrn.model.grn_model import GRNModel
     from tilegrn.tl.pairs._places import Floats, Ints, Places
@@ -116,12 +106,13 @@ def links(
     data = read_pair_data(mdata, groupby=groupby, tss=tss, layer=layer, rna=rna, atac=atac)
     wanted = data.groups if group is None else [_known(data, groupby, group)]
     bulk = None if activity is None else _peak_activity(data, activity)
-    parts = {g: _group_part(data, data.landscape(g), used, bulk) for g in wanted}
+    peaks = Elements(data.chrom, data.start, data.end)
+    parts = {g: GroupPart.of(data.landscape(g), peaks, used, activity=bulk) for g in wanted}
     chosen = next(iter(parts.values())).chosen
     if activity is not None and "activity" not in used.sets[chosen]:
         msg = "These weights have no set with activity. Leave activity= out, or fit them with it: grn.tl.fit_pairs."
         raise InputError(msg)
-    evidenced = _Evidence(data, used.evidence) if evidence else None
+    evidenced = Evidence(data, peaks, used.evidence) if evidence else None
     tables: dict[str, list[pd.DataFrame]] = {g: [] for g in wanted}
     n_pairs = 0
     for code in np.unique(data.chrom[data.chrom >= 0]):
@@ -129,13 +120,13 @@ def links(
         n_pairs += len(near.gene)
         if not len(near.gene):
             continue
-        geometry = used.part(chosen, pair_features(near.places))
+        known = geometry(used, chosen, near.places)
         r = np.zeros(len(near.gene))
         if evidenced is not None:
             r = evidenced.of(near.peak, near.gene)
-            geometry += evidenced.weight * r
+            known += evidenced.weight * r
         for g in wanted:
-            tables[g].append(_best(near, parts[g], geometry, r, top, used))
+            tables[g].append(_best(near, parts[g], known, r, top))
     if not n_pairs:
         msg = f"No peak lies within {reach} bp of a gene's TSS. Give a larger max_distance=."
         raise InputError(msg)
@@ -200,64 +191,9 @@ def _near(data: PairData, code: int, reach: int) -> _Near:
     return _Near(peak, gene, places, *data.sums.places_between(places.low, places.high))
 
 
-@dataclass(frozen=True, eq=False)
-class _GroupPart:
-    """What a group's cells add to the log odds: per peak, per gene, and by the running sum over peaks in between."""
-
-    chosen: str
-    constant: float
-    peak: Floats
-    gene: Floats
-    running: Floats
-    accessibility: Floats
-
-
-def _group_part(data: PairData, land: Landscape, weights: PairWeights, bulk: Floats | None) -> _GroupPart:
-    peak = element_features(land, data.chrom, data.start, data.end)
-    if bulk is not None:
-        peak["activity"] = bulk
-    gene = gene_features(land)
-    none = np.zeros(0)
-    chosen = weights.choose({**dict.fromkeys((*_GEOMETRY, "accessibility_between"), none), **peak, **gene})
-    return _GroupPart(
-        chosen,
-        weights.of(chosen)[1],
-        weights.part(chosen, peak),
-        weights.part(chosen, gene),
-        land.sums.running(land.opened),
-        np.exp(peak["accessibility"]) - 3.0,
-    )
-
-
-_GEOMETRY = ("distance", "genes_between", "nearer_genes", "gene_density")
-
-
-class _Evidence:
-    """Correlations of peaks and genes over all cells."""
-
-    def __init__(self, data: PairData, weight: float) -> None:
-        profiles = data.profiles()
-        # A peak has the profile of all peaks within 250 bp, as any other element has.
-        low, high = on_line(data.chrom, data.start - AROUND), on_line(data.chrom, data.end + AROUND)
-        counts = data.sums.touched(low, high, profiles.peak_counts)
-        total = data.sums.touched(low, high, profiles.peak_sum)
-        total[counts < 0.5] = 0.0
-        self.axes = profiles.n_effective
-        self.weight = weight * self.axes
-        self._peak: NDArray[np.float32] = shrunken(total, counts)
-        self._gene: NDArray[np.float32] = shrunken(profiles.gene_sum, profiles.gene_counts)
-
-    def of(self, peak: Ints, gene: Ints) -> Floats:
-        return correlation(self._peak, self._gene, peak, gene) if self.axes else np.zeros(len(peak))
-
-
-def _best(
-    near: _Near, part: _GroupPart, geometry: Floats, r: Floats, top: int | None, weights: PairWeights
-) -> pd.DataFrame:
+def _best(near: _Near, part: GroupPart, known: Floats, r: Floats, top: int | None) -> pd.DataFrame:
     """Best peaks of each gene of a chromosome in one group."""
-    between = accessibility_between(part.running, near.first, near.last)
-    odds = geometry + part.constant + part.peak[near.peak] + part.gene[near.gene]
-    odds += weights.part(part.chosen, {"accessibility_between": between})
+    odds = known + part.odds(near.peak, near.gene, near.first, near.last)
     order = np.lexsort((near.peak, -odds, near.gene))
     gene = near.gene[order]
     head = np.flatnonzero(np.r_[True, np.diff(gene) != 0])
@@ -273,6 +209,6 @@ def _best(
             "distance": near.places.distance[order],
             "tss": near.places.tss[order],
             "correlation": r[order].astype(np.float32),
-            "accessibility": np.maximum(part.accessibility[near.peak[order]], 0.0).astype(np.float32),
+            "accessibility": part.accessibility[near.peak[order]].astype(np.float32),
         }
     )

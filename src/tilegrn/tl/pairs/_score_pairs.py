@@ -15,9 +15,8 @@ from tilegrn._core.symbols import match_symbols
 from tilegrn.errors import InputError
 from tilegrn.io._activity import read_activity
 from tilegrn.tl.pairs._data import ALL, PairData, read_pair_data
-from tilegrn.tl.pairs._evidence import correlation, shrunken
-from tilegrn.tl.pairs._features import AROUND, all_features
-from tilegrn.tl.pairs._places import on_line
+from tilegrn.tl.pairs._features import all_features
+from tilegrn.tl.pairs._parts import UNPLACED, Elements, Evidence
 from tilegrn.tl.pairs._weights import PairWeights
 
 if TYPE_CHECKING:
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from tilegrn.tl.pairs._places import Floats, Ints, Places
 
 __all__ = ["score_pairs"]
-
-_UNPLACED = 20.0
-"""Log odds taken from a pair whose gene has no TSS on the element's chromosome: more than features can give back."""
 
 COLUMNS = ("chrom", "start", "end", "gene")
 
@@ -152,7 +148,7 @@ def score_pairs(
     r, axes = np.zeros(len(table)), 0.0
     if evidence:
         r, axes = pair_correlation(data, table)
-    odds = odds + used.evidence * axes * r - np.where(places.placed, 0.0, _UNPLACED)
+    odds = odds + used.evidence * axes * r - np.where(places.placed, 0.0, UNPLACED)
     score = pd.Series(expit(odds), index=pairs.index, name="score")
     attrs = {"features": chosen, "group": name, "effective_axes": axes}
     if not return_features:
@@ -272,22 +268,13 @@ def warn_unplaced(table: pd.DataFrame, places: Places) -> None:
 
 def pair_correlation(data: PairData, table: pd.DataFrame) -> tuple[Floats, float]:
     """Shrunken correlation of each pair over all cells, and the effective number of axes."""
-    profiles = data.profiles()
-    if not profiles.n_effective:
-        return np.zeros(len(table)), 0.0
     names = match_chroms(
         table["chrom"], set(data.grid.chroms), what="element", max_absent=None, assembly=data.grid.assembly
     )
-    chrom = data.grid.chrom_codes([names.get(c, "") for c in table["chrom"]])
-    low = on_line(chrom, table["start"].to_numpy(np.int64) - AROUND)
-    high = on_line(chrom, table["end"].to_numpy(np.int64) + AROUND)
-    counts = data.sums.touched(low, high, profiles.peak_counts)
-    total = data.sums.touched(low, high, profiles.peak_sum)
-    total[counts < 0.5] = 0.0  # what rounding leaves of a difference of running sums
-    element = shrunken(total, counts)
-    gene = shrunken(profiles.gene_sum, profiles.gene_counts)
-    number = match_symbols(table["gene"], data.genes)
-    return correlation(element, gene, np.arange(len(table)), number), profiles.n_effective
+    code = data.grid.chrom_codes([names.get(c, "") for c in table["chrom"]])
+    elements = Elements(code, table["start"].to_numpy(np.int64), table["end"].to_numpy(np.int64))
+    evidence = Evidence(data, elements, 1.0)
+    return evidence.of(np.arange(len(table)), match_symbols(table["gene"], data.genes)), evidence.axes
 
 
 def density(value: Floats, start: Ints, end: Ints) -> Floats:
