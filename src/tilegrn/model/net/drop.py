@@ -44,7 +44,7 @@ class CellDropout(nn.Module):
         number = torch.arange(-(-n // _PIECES), device=x.device) + (self.layer << 40)
         bits = _mix(noise[:, None] + (number + 1) * _GOLDEN).view(torch.int16)[:, :n]
         keep = (bits >= least - (1 << 15)).view(x.shape)
-        return x * keep.to(x.dtype) * ((1 << 16) / ((1 << 16) - least))
+        return x * keep.to(x.dtype).mul_((1 << 16) / ((1 << 16) - least))
 
     def extra_repr(self) -> str:
         """Say what makes it this layer."""
@@ -60,7 +60,7 @@ def number_dropouts(network: nn.Module) -> None:
 
 
 def _mix(z: Tensor) -> Tensor:
-    """Finaliser of splitmix64, as in :mod:`tilegrn._core.mix`; shifts of int64 copy the sign, which is masked away."""
-    z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * _FIRST
-    z = (z ^ ((z >> 27) & ((1 << 37) - 1))) * _SECOND
-    return z ^ ((z >> 31) & ((1 << 33) - 1))
+    """Finaliser of splitmix64, in place, as in :mod:`tilegrn._core.mix`; shifts of int64 copy the sign: masked away."""
+    for shift, factor in ((30, _FIRST), (27, _SECOND)):
+        z.bitwise_xor_((z >> shift).bitwise_and_((1 << (64 - shift)) - 1)).mul_(factor)
+    return z.bitwise_xor_((z >> 31).bitwise_and_((1 << 33) - 1))
