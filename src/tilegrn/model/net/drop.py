@@ -60,7 +60,7 @@ def number_dropouts(network: nn.Module) -> None:
 
 
 def _mix(z: Tensor) -> Tensor:
-    """Finaliser of splitmix64, in place, as in :mod:`tilegrn._core.mix`; shifts of int64 copy the sign: masked away."""
-    for shift, factor in ((30, _FIRST), (27, _SECOND)):
-        z.bitwise_xor_((z >> shift).bitwise_and_((1 << (64 - shift)) - 1)).mul_(factor)
+    """Finaliser of splitmix64, as in :mod:`tilegrn._core.mix`; shifts of int64 copy the sign, which is masked away."""
+    z = (z ^ (z >> 30).bitwise_and_((1 << 34) - 1)).mul_(_FIRST)
+    z.bitwise_xor_((z >> 27).bitwise_and_((1 << 37) - 1)).mul_(_SECOND)
     return z.bitwise_xor_((z >> 31).bitwise_and_((1 << 33) - 1))
