@@ -9,7 +9,6 @@ covers an N is no hit.
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 import pandas as pd
 
+from tilegrn._core.cores import n_cores
 from tilegrn.errors import InputError
 from tilegrn.motifs._counts import CountRows, MotifCounts
 from tilegrn.motifs._files import read_motifs
@@ -273,7 +273,7 @@ def _motifs(motifs: str | Path | Sequence[Motif]) -> list[Motif]:
 
 def _n_jobs(n_jobs: int | None) -> int:
     if n_jobs is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return n_cores()
     if not is_whole(n_jobs) or n_jobs < 1:
         msg = f"n_jobs is {n_jobs!r}; it must be a number of threads from 1 on, or None for all processors."
         raise InputError(msg)

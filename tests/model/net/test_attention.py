@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tilegrn.model.net.attention import TokenAttention, WindowPool, pool_tokens  # noqa: E402
+from tilegrn.model.net.attention import TokenAttention, WindowPool, gated_linear, pool_tokens  # noqa: E402
 
 
 def slow(query, key, value, present):
@@ -72,3 +72,20 @@ def test_pooled_windows_equal_a_loop():
             gate = torch.sigmoid(module.pick(module.norm(x))).detach().numpy()
             read = x + module.out(torch.from_numpy(gate * total * 6.0 / (n + 10.0)))
             torch.testing.assert_close(got[c, latent], read + module.feed(read))
+
+
+def test_a_gated_layer_in_pieces_is_the_whole_one(monkeypatch):
+    monkeypatch.setattr("tilegrn.model.net.attention._ROWS", 3)
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(4, 6).double()
+    x = torch.randn(8, 4, dtype=torch.float64, requires_grad=True)
+    weights = [x, *layer.parameters()]
+    given = torch.randn(8, 3, dtype=torch.float64)
+    value, gate = layer(x).chunk(2, dim=1)
+    plain = value / (1 + torch.exp(-gate))
+    expected = torch.autograd.grad(plain, weights, given)
+    found = gated_linear(x, layer)
+    torch.testing.assert_close(found, plain)
+    for mine, its in zip(torch.autograd.grad(found, weights, given), expected, strict=True):
+        torch.testing.assert_close(mine, its)
+    assert torch.autograd.gradcheck(lambda x: gated_linear(x, layer), x)

@@ -110,12 +110,19 @@ def test_so_it_does_with_other_choices(choices, tmp_path):
 
 def test_states_are_kept_at_ends_of_epochs_the_last_two_and_that_of_the_best(tmp_path, monkeypatch):
     monkeypatch.setattr("tilegrn.model.fit.training.Training._held_out", _worse(2))
+    monkeypatch.setattr("tilegrn.model.fit.steps._SHARE", float("inf"))
     fall(tmp_path, 17)
     assert sorted(p.name for p in (tmp_path / "network1").iterdir()) == [
         "step-00000005",
         "step-00000010",
         "step-00000015",
     ]
+
+
+def test_epochs_shorter_than_writing_allows_end_without_a_state(tmp_path, monkeypatch):
+    monkeypatch.setattr("tilegrn.model.fit.steps._SHARE", 0.0)
+    fall(tmp_path, 17)
+    assert [p.name for p in (tmp_path / "network1").iterdir()] == ["step-00000005"]
 
 
 def _worse(n):
@@ -175,7 +182,7 @@ def test_another_training_is_named_and_refused(tmp_path):
 
 
 def test_a_damaged_state_is_named_and_the_one_before_it_taken(whole, tmp_path, caplog):
-    fall(tmp_path, 12)
+    fall(tmp_path, 12, checkpoint_every=100)
     newest = tmp_path / "network1" / "step-00000010" / "arrays.safetensors"
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 4
@@ -189,7 +196,7 @@ def test_a_damaged_state_is_named_and_the_one_before_it_taken(whole, tmp_path, c
 
 
 def test_where_nothing_is_intact_it_says_how_to_start_over(tmp_path):
-    fall(tmp_path, 12)
+    fall(tmp_path, 12, checkpoint_every=100)
     for file in tmp_path.rglob("manifest.json"):
         file.unlink()
     with pytest.raises(InputError, match=r"network1' is intact: .*step-00000010.* Remove that folder"):

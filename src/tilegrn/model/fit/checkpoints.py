@@ -48,7 +48,8 @@ class Checkpoints:
     training
         What the training is of: names and plain values. A checkpoint of another training is refused.
     every
-        Steps between checkpoints; None: as many as fit into a minute. One is written at the end of each epoch, too.
+        Steps between checkpoints; one is written at the end of each epoch, too. None: as many as fit into a minute, and
+        at the end of an epoch unless writing the last one took more than a twentieth of the time since.
     """
 
     folder: Path

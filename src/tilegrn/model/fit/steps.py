@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 _SECONDS = 60.0
 """Between checkpoints, where no number of steps was asked for."""
+_SHARE = 0.05
+"""Of the time since the last checkpoint: where writing one takes more, the end of an epoch is no reason to."""
 _POSITION = ("last_epoch", "_step_count", "_last_lr")
 """What of a schedule of the learning rate changes from step to step."""
 
@@ -74,6 +76,7 @@ class BetweenSteps(pl.Callback):
         self._state = state
         self._saved = 0
         self._since = time.monotonic()
+        self._took = 0.0
         self._unkept: set[str] = set()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -93,10 +96,12 @@ class BetweenSteps(pl.Callback):
             pl_module.look()  # what is not finite is never kept
             state = self._state_of(trainer, pl_module, place)
             if trainer.is_global_zero:
+                began = time.monotonic()
                 try:
                     self.checkpoints.save(state, pl_module.step, best=pl_module.best_step)
                 except (InputError, WriteError) as error:  # a full disk is no reason to lose the training
                     logger.warning("No checkpoint was written: %s Training goes on.", error)
+                self._took = time.monotonic() - began
             self._saved, self._since = pl_module.step, time.monotonic()
         if asked:
             self.stops.asked = asked
@@ -109,9 +114,11 @@ class BetweenSteps(pl.Callback):
         """Return the signal that any process got, and whether it is time to save: all do the same in the same step."""
         due = False
         if self.checkpoints is not None:
-            every = self.checkpoints.every
-            passed = time.monotonic() - self._since >= _SECONDS if every is None else module.step - self._saved >= every
-            due = passed or place == 0
+            every, passed = self.checkpoints.every, time.monotonic() - self._since
+            if every is None:
+                due = passed >= _SECONDS or (place == 0 and self._took <= _SHARE * passed)
+            else:
+                due = module.step - self._saved >= every or place == 0
         if trainer.world_size == 1:
             return self.stops.asked, due
         told = torch.tensor([self.stops.asked, int(due)], device=module.device)

@@ -187,7 +187,10 @@ class CisHead(nn.Module):
     def folds(self, batch: Batch, side: CisSide) -> Tensor:
         """Return the log ratios, cells x columns."""
         found = pair_sums(batch.own, self.values(batch), side.lists, side.weight, len(side.expected))
-        return torch.log((found + side.prior) / (self.size(batch)[:, None] * side.expected + side.prior))
+        average = torch.addcmul(side.prior, self.size(batch)[:, None], side.expected)
+        if torch.is_grad_enabled() and found.requires_grad:
+            return torch.log((found + side.prior) / average)
+        return found.add_(side.prior).div_(average).log_()  # cells x columns are large beside all else: one suffices
 
     def forward(self, batch: Batch, side: CisSide) -> Tensor:
         """Return additions to log rates, cells x genes."""

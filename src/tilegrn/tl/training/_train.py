@@ -110,7 +110,8 @@ def train(
         weights), and after the end nothing but ``model``, which the same call returns at once. A damaged state is named
         in a warning and the one before it taken. Of several processes the first writes.
     checkpoint_every
-        Steps between states. None: at the end of each epoch, and in it when a minute has passed since the last.
+        Steps between states, beside those at the end of each epoch. None: when a minute has passed since the last, and
+        at the end of an epoch unless writing the last one took more than a twentieth of the time since.
 
     Returns
     -------
