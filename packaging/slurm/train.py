@@ -1,4 +1,4 @@
-"""Train on a prepared h5mu with the devices of a node; every process reads the file, the first one saves the model."""
+"""Train on a prepared h5mu with the devices of one or more nodes; every process reads the file, the first one saves."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path, help="folder to leave the model in")
     parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--num-nodes", type=int, default=1)
     parser.add_argument("--accelerator", default="gpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-epochs", type=int)
@@ -28,8 +29,10 @@ def main() -> None:
         max_epochs=options.max_epochs,
         accelerator=options.accelerator,
         devices=options.devices,
-        strategy="ddp" if options.devices > 1 else "auto",
+        num_nodes=options.num_nodes,
+        strategy="ddp" if options.devices * options.num_nodes > 1 else "auto",
         progress=False,
+        checkpoint=options.model.with_name(options.model.name + ".checkpoint"),
     )
     if int(os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", "0"))) == 0:
         model.save(options.model)

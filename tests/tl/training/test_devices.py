@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,23 @@ for name, config in configs().items():
     )
     model.save(folder / name)
     (folder / f"{name}-{os.environ.get('LOCAL_RANK', 0)}").touch()
+"""
+
+
+NODE = """
+import sys, warnings
+from pathlib import Path
+from tests.tl._ready import ready
+from tests.tl.training.test_devices import configs
+import tilegrn as grn
+
+warnings.simplefilter("ignore")
+folder = Path(sys.argv[1])
+model = grn.tl.train(
+    ready(n_cells=200), config=configs()["teacher"], progress=False, accelerator="cpu", num_nodes=2, strategy="ddp",
+    checkpoint=folder / "checkpoint",
+)
+model.save(folder / "model")
 """
 
 
@@ -74,21 +92,45 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
         assert (tmp_path / f"{name}-0").exists()
         assert (tmp_path / f"{name}-1").exists()  # the second process came to its end too
         one = grn.tl.train(ready(n_cells=200), config=config, n_models=2, progress=False, accelerator="cpu")
-        two = grn.io.load_model(tmp_path / name)
-        other = tensors(two)
-        for key, tensor in tensors(one).items():
-            size = float(tensor.abs().max()) if tensor.numel() else 0.0
-            torch.testing.assert_close(
-                other[key], tensor, rtol=0, atol=1e-4 * size, msg=lambda m, key=key: f"{key}: {m}"
-            )
-        for mine, its in zip(one.record["history"], two.record["history"], strict=True):
-            assert mine.keys() == its.keys()
-            for key, losses in mine.items():
-                np.testing.assert_allclose(its[key], losses, rtol=1e-6, atol=1e-6, err_msg=key)
+        alike(one, grn.io.load_model(tmp_path / name))
+
+
+def alike(one, two):
+    other = tensors(two)
+    for key, tensor in tensors(one).items():
+        size = float(tensor.abs().max()) if tensor.numel() else 0.0
+        torch.testing.assert_close(other[key], tensor, rtol=0, atol=1e-4 * size, msg=lambda m, key=key: f"{key}: {m}")
+    for mine, its in zip(one.record["history"], two.record["history"], strict=True):
+        assert mine.keys() == its.keys()
+        for key, losses in mine.items():
+            np.testing.assert_allclose(its[key], losses, rtol=1e-6, atol=1e-6, err_msg=key)
+
+
+@pytest.mark.slow
+def test_two_nodes_train_to_the_weights_of_one(tmp_path):
+    """Each node's process is started by hand, as Lightning wants it where no scheduler does; both are this machine."""
+    script = tmp_path / "script.py"
+    script.write_text(NODE)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        there = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    nodes = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(tmp_path)],
+            cwd=Path(__file__).parents[3],
+            env=env() | there | {"NODE_RANK": str(i)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(2)
+    ]
+    said = [node.communicate(timeout=300)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    one = grn.tl.train(ready(n_cells=200), config=configs()["teacher"], progress=False, accelerator="cpu")
+    alike(one, grn.io.load_model(tmp_path / "model"))
 
 
 def env():
-
     root = Path(__file__).parents[3]
     path = os.pathsep.join([str(root / "src"), str(root), os.environ.get("PYTHONPATH", "")])
     return {k: v for k, v in os.environ.items() if not k.startswith("COV_")} | {

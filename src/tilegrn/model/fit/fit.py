@@ -40,6 +40,7 @@ class FitOptions:
 
     accelerator: str = "auto"
     devices: int | str | list[int] = 1
+    num_nodes: int = 1
     strategy: str = "auto"
     precision: Any = "32-true"
     logger: Any = False
@@ -113,6 +114,7 @@ def fit_network(
         trainer = pl.Trainer(
             accelerator=options.accelerator,
             devices=options.devices,
+            num_nodes=options.num_nodes,
             strategy=options.strategy,
             precision=options.precision,
             logger=options.logger if options.logger is not None else False,

@@ -105,7 +105,9 @@ class Survival:
         """
         from lightning.pytorch.utilities import rank_zero_only
 
-        if getattr(rank_zero_only, "rank", 0):
+        # Lightning tells ranks from what torchrun and SLURM set; where it starts the processes of each node itself, the
+        # number of the node is all there is yet.
+        if getattr(rank_zero_only, "rank", 0) or int(os.environ.get("NODE_RANK", "0")):
             yield
             return
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -58,6 +58,7 @@ def train(
     seed: int = 0,
     accelerator: str = "auto",
     devices: int | str | list[int] = 1,
+    num_nodes: int = 1,
     strategy: str = "auto",
     precision: Any = "32-true",
     logger: Any = False,
@@ -99,7 +100,7 @@ def train(
         Choices of the parts; by default picked by the size of the data.
     max_epochs, seed
         Epochs (as in ``config`` when None); the seed of everything random.
-    accelerator, devices, strategy, precision, logger, callbacks
+    accelerator, devices, num_nodes, strategy, precision, logger, callbacks
         Handed to Lightning's ``Trainer``. Evaluation is in fp32 whatever the precision.
     progress
         Show a progress bar.
@@ -201,6 +202,7 @@ def train(
     options = FitOptions(
         accelerator=accelerator,
         devices=devices,
+        num_nodes=num_nodes,
         strategy=strategy,
         precision=precision,
         logger=logger,
