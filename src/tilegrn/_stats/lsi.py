@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import linalg, sparse
+from scipy.sparse.linalg import svds
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy.sparse.linalg import LinearOperator
 
-__all__ = ["fit_components", "inverse_frequency", "inverse_frequency_of", "leading_directions", "tf_idf"]
+__all__ = [
+    "fit_components",
+    "inverse_frequency",
+    "inverse_frequency_of",
+    "leading_directions",
+    "leading_windows",
+    "tf_idf",
+]
 
 _FEW = 3
 _DENSE = 800
@@ -64,35 +74,62 @@ def fit_components(windows: sparse.csr_matrix, n: int) -> tuple[NDArray[np.float
     idf per window, and windows x components.
     """
     idf = inverse_frequency(windows)
-    return idf, leading_directions(tf_idf(windows, idf), n)
+    return idf, leading_windows(windows, idf, n)
+
+
+def leading_windows(windows: sparse.csr_matrix, idf: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Leading right singular vectors of the tf-idf of open windows, as :func:`leading_directions` of it.
+
+    Where there are too many for the products of pairs of rows, the matrix is not made.
+    """
+    rows, width = windows.shape
+    n = max(1, min(n, rows - 1, width - 1))
+    if min(rows, width) <= _FEW * n or _is_few(windows, n) or not windows.nnz:
+        return leading_directions(tf_idf(windows, idf), n)
+    from tilegrn._stats.open_rows import TfIdf
+
+    if not (windows.data > 0).all():
+        windows = windows.copy()
+        windows.data = np.maximum(windows.data, 0)
+        windows.eliminate_zeros()
+    weighed = TfIdf(windows, idf)
+    try:
+        return _signed(_by_arpack(weighed.operator(), n))
+    finally:
+        weighed.close()
 
 
 def leading_directions(x: sparse.csr_matrix, n: int) -> NDArray[np.float32]:
     """Leading right singular vectors, exact, columns x n.
 
-    By the eigenvectors of the products of all pairs of rows where there are few and dense ones, else by scikit-learn's
-    truncated SVD (ARPACK). No seed, and the order of rows and columns does not matter. Signs are such that the largest
-    entry of each is positive.
+    By the eigenvectors of the products of all pairs of rows where there are few and dense ones, else by ARPACK. No
+    seed, and the order of rows and columns does not matter. Signs are such that the largest entry of each is positive.
     """
     rows, width = x.shape
     n = max(1, min(n, rows - 1, width - 1))
     if not x.nnz or min(rows, width) < 2:
         return np.zeros((width, n), dtype=np.float32)
     if min(rows, width) <= _FEW * n:  # ARPACK needs room
-        found = np.linalg.svd(x.toarray(), full_matrices=False)[2][:n].T.astype(np.float32)
-    else:
-        few = rows <= min(width, _MOST_ROWS) and rows * rows * width <= _DENSE * n * x.nnz
-        products = _of_row_products(x, n) if few else None
-        found = _by_arpack(x, n) if products is None else products
-    sign = np.sign(found[np.abs(found).argmax(0), np.arange(n)])
-    found *= np.where(sign == 0, 1, sign).astype(np.float32)
-    return np.asarray(found)
+        return _signed(np.linalg.svd(x.toarray(), full_matrices=False)[2][:n].T.astype(np.float32))
+    products = _of_row_products(x, n) if _is_few(x, n) else None
+    return _signed(_by_arpack(x, n) if products is None else products)
 
 
-def _by_arpack(x: sparse.csr_matrix, n: int) -> NDArray[np.float32]:
-    from sklearn.decomposition import TruncatedSVD
+def _is_few(x: sparse.csr_matrix, n: int) -> bool:
+    rows, width = x.shape
+    return bool(rows <= min(width, _MOST_ROWS) and rows * rows * width <= _DENSE * n * x.nnz)
 
-    return np.asarray(TruncatedSVD(n, algorithm="arpack", random_state=0).fit(x).components_.T, dtype=np.float32)
+
+def _signed(found: NDArray[np.float32]) -> NDArray[np.float32]:
+    sign = np.sign(found[np.abs(found).argmax(0), np.arange(found.shape[1])])
+    return np.asarray(found * np.where(sign == 0, 1, sign).astype(np.float32))
+
+
+def _by_arpack(x: sparse.csr_matrix | LinearOperator, n: int) -> NDArray[np.float32]:
+    begin = np.random.default_rng(0).uniform(-1, 1, min(x.shape)).astype(np.float32)
+    with threadpool_limits(1, user_api="blas"):  # its threads would wait, busily, for the next of many small products
+        _, value, vector = svds(x, k=n, v0=begin, return_singular_vectors="vh")
+    return np.asarray(vector[np.argsort(-value, kind="stable")].T, dtype=np.float32)
 
 
 def _of_row_products(x: sparse.csr_matrix, n: int) -> NDArray[np.float32] | None:

@@ -5,9 +5,12 @@ They are shrunk component by component, and predict better than a ridge regressi
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from tilegrn._core.cores import n_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["poisson_loadings"]
 
 _BLOCK = 2000
-"""Genes at a time."""
+"""Genes at a time, those of all threads together."""
+_MOST_THREADS = 8
 _STEPS = 8
 _LARGEST = 8.0
 """Largest log fold of a rate over the gene's mean."""
@@ -58,12 +62,19 @@ def poisson_loadings(
     z = z * scale
     loadings = np.zeros((z.shape[1], len(mean)), dtype=np.float32)
     offset = np.zeros(len(mean), dtype=np.float32)
-    for first_gene in range(0, len(mean), _BLOCK):
-        at = slice(first_gene, min(first_gene + _BLOCK, len(mean)))
+
+    def fit(first: int) -> None:
+        at = slice(first, min(first + block, len(mean)))
         y = counts[:, at].toarray().astype(np.float64)
         found, intercept = _newton(y, size, z, mean[at], value, vector)
         loadings[:, at] = found * scale[:, None]
         offset[at] = intercept
+
+    threads = min(n_cores(), _MOST_THREADS)
+    block = -(-_BLOCK // threads)
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(fit, first) for first in range(0, len(mean), block)]:
+            done.result()
     center = (scores * size[:, None]).sum(0) / size.sum()
     return loadings, (offset - center @ loadings).astype(np.float32)
 
@@ -79,28 +90,27 @@ def _newton(
     """Penalised Poisson regressions of some genes on components whose prior has variance 1."""
     total = y.sum(0)
 
-    def rates(b: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        fold = np.exp(np.clip(z @ b, -_LARGEST, _LARGEST)) * size[:, None]
-        intercept = np.log(np.maximum(total, 1e-3) / np.maximum(fold.sum(0), 1e-300))
-        return fold * np.exp(intercept), intercept
-
-    def loss(b: NDArray[np.float64], intercept: NDArray[np.float64]) -> NDArray[np.float64]:
+    def tried(b: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Rates, intercepts and losses."""
         eta = np.clip(z @ b, -_LARGEST, _LARGEST)
-        return np.asarray(-(y * eta).sum(0) - total * intercept + 0.5 * (b * b).sum(0))
+        fit = (y * eta).sum(0)
+        np.exp(eta, out=eta)
+        eta *= size[:, None]
+        intercept = np.log(np.maximum(total, 1e-3) / np.maximum(eta.sum(0), 1e-300))
+        eta *= np.exp(intercept)
+        return eta, intercept, -fit - total * intercept + 0.5 * (b * b).sum(0)
 
     b = np.zeros((z.shape[1], y.shape[1]))
-    mu, intercept = rates(b)
-    best = loss(b, intercept)
+    mu, intercept, best = tried(b)
     damping = np.ones(y.shape[1])
     for _ in range(_STEPS):
         gradient = z.T @ (y - mu) - b
         step = vector @ ((vector.T @ gradient) / (np.outer(value, mean) + 1.0))
         trial = b + damping * step
-        mu_trial, intercept_trial = rates(trial)
-        now = loss(trial, intercept_trial)
+        mu_trial, intercept_trial, now = tried(trial)
         better = now <= best
         b = np.where(better, trial, b)
-        mu = np.where(better, mu_trial, mu)
+        np.copyto(mu, mu_trial, where=better)
         intercept = np.where(better, intercept_trial, intercept)
         best = np.where(better, now, best)
         damping = np.where(better, damping, damping / 2)

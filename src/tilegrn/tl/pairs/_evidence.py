@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import linalg, sparse
 
-from tilegrn._stats.lsi import inverse_frequency, leading_directions, tf_idf
+from tilegrn._stats.lsi import inverse_frequency, leading_windows, tf_idf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,11 +65,11 @@ def cell_axes(peaks: sparse.csr_matrix, n: int = N_AXES) -> Floats:
     """
     cells = peaks.shape[0]
     idf = inverse_frequency(peaks)
-    x = tf_idf(peaks, idf)[:, idf > 0]
-    k = min(n + 1, min(x.shape) - 1)
+    k = min(n + 1, min(cells, int((idf > 0).sum())) - 1)
     if k < 2:
         return np.zeros((cells, 0))
-    return np.asarray(x @ leading_directions(x, k), dtype=np.float64)[:, 1:]
+    axes = leading_windows(peaks, idf, k)
+    return np.asarray(tf_idf(peaks, idf) @ axes, dtype=np.float64)[:, 1:]
 
 
 def fit_profiles(peaks: sparse.csr_matrix, genes: sparse.csr_matrix, axes: Floats) -> Profiles:

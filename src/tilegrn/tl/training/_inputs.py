@@ -45,7 +45,7 @@ def fit_preparation(
         Ends of the ranges of TFs (by name) and of all windows of the grid, from :func:`tilegrn.pp.scale`; fitted here
         in the same way by default.
     """
-    from tilegrn._stats.lsi import inverse_frequency_of, leading_directions, tf_idf
+    from tilegrn._stats.lsi import inverse_frequency_of, leading_windows
     from tilegrn.model.prepare.components import Components
     from tilegrn.model.prepare.features import gene_features
     from tilegrn.model.prepare.guided import expression_axes, fit_guided
@@ -71,7 +71,7 @@ def fit_preparation(
     some = source.some(train)
     opened = in_memory(Picked(source.open, place=kept, width=len(keep)), some)
     idf = inverse_frequency_of(seen[keep], len(train))
-    loadings = leading_directions(tf_idf(opened, idf), config.n_loadings)
+    loadings = leading_windows(opened, idf, config.n_loadings)
     median = max(float(np.median(source.depth[train])), 1.0)
     depth = _depth(source.depth[train] / median, total)
     n_guided = min(config.n_guided, len(some) // 20)
