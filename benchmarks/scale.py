@@ -1,7 +1,7 @@
 """Time and peak memory of every step on files of many cells, each step in a process of its own.
 
     python benchmarks/atlas.py 10k.h5mu --cells 10000
-    python benchmarks/scale.py 10k.h5mu 100k.h5mu [--steps pp-memory pp train predict scorecard edges links knockout]
+    python benchmarks/scale.py 10k.h5mu 100k.h5mu [10k.zarr] [--steps pp train predict scorecard edges links knockout]
 
 The files are those of atlas.py. ``pp-memory`` reads the file to memory, all other steps leave the counts in it
 (``backed=True``). ``train`` is one epoch with all that comes before and after it; its model, kept in ``--work``, is
@@ -31,7 +31,7 @@ def prepare(path: Path, *, backed: bool):
     """Open a file and lay windows, distances, TFs and a split over it; with the seconds it took."""
     import tilegrn as grn
 
-    mdata = grn.io.read_h5mu(path, backed=backed)
+    mdata = (grn.io.read_zarr if path.is_dir() else grn.io.read_h5mu)(path, backed=backed)
     began = time.monotonic()
     grn.pp.bin_peaks(mdata, "hg38")
     grn.pp.tss_distance(mdata, "hg38")
@@ -110,14 +110,18 @@ def main() -> None:
         return
     args.work.mkdir(exist_ok=True)
     import h5py
+    import zarr
 
     print("| step | cells | input, GB | s | ms a cell | processor, s | peak, GB |", flush=True)
     print("|---|---|---|---|---|---|---|", flush=True)
     times: dict[str, list[tuple[int, float, float]]] = {}
     for step in args.steps:
         for path in args.files:
-            with h5py.File(path) as file:
-                cells = len(file["obs/_index"])
+            parts = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+            file = zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
+            cells = file["obs/_index"].shape[0]
+            if not path.is_dir():
+                file.close()
             command = [sys.executable, __file__, str(path), "--child", step, "--work", str(args.work)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
             if done.returncode:
@@ -125,7 +129,7 @@ def main() -> None:
                 continue
             found = json.loads(done.stdout.splitlines()[-1])
             times.setdefault(step, []).append((cells, found["seconds"], found["cpu"]))
-            size = path.stat().st_size / 2**30
+            size = sum(p.stat().st_size for p in parts) / 2**30
             each = 1000 * found["seconds"] / cells
             print(
                 f"| {step} | {cells:,} | {size:.2f} | {found['seconds']:.1f} | {each:.2f} | "

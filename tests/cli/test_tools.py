@@ -10,6 +10,7 @@ from tests._small import copied
 
 import tilegrn as grn
 from tilegrn import cli
+from tilegrn.cli._outputs import file_record
 
 SMALL = {"n_cells": 160, "n_genes": 60, "n_peaks": 240, "n_tfs": 10, "n_chroms": 2, "chrom_length": 600_000}
 
@@ -55,6 +56,24 @@ def test_scan_gives_the_table_that_binding_takes(data, prepared, tmp_path, capsy
     for name in ("hits.parquet", "hits.tsv", "hits.csv.gz"):
         read = grn.pp.add_binding(prepared, tmp_path / name, copy=True)
         assert (read["atac"].varm["homer_binding"] != scanned["atac"].varm["homer_binding"]).nnz == 0
+
+
+def test_a_zarr_folder_is_taken_like_a_file(data, prepared, assembly, tmp_path, capsys):
+    store = tmp_path / "multiome.zarr"
+    grn.io.write_zarr(store, grn.io.read_h5mu(data / "multiome.h5mu"))
+    for source, name in ((store, "of_zarr.csv"), (data / "multiome.h5mu", "of_h5mu.csv")):
+        assert ran("links", source, tmp_path / name, *assembly) == 0
+    assert (tmp_path / "of_zarr.csv").read_text() == (tmp_path / "of_h5mu.csv").read_text()
+    files = [data / "genome.fa", data / "motifs.motif"]
+    assert ran("scan", *files, store, tmp_path / "hits.tsv", "--threads", "1") == 0
+    assert f"{prepared['atac'].n_vars:,} peaks" in capsys.readouterr().out
+    assert ran("info", store) == 0
+    assert "160 cells x 240 features" in capsys.readouterr().out
+    record = file_record(store)
+    assert record["name"] == "multiome.zarr"
+    assert record["bytes"] == sum(p.stat().st_size for p in store.rglob("*") if p.is_file())
+    (store / "more").touch()
+    assert file_record(store)["sha256"] != record["sha256"]
 
 
 def test_motifs_without_thresholds_are_scanned_at_a_pvalue(data, prepared, tmp_path, capsys):

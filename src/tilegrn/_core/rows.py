@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from scipy import sparse
 
+from tilegrn._core.dask_rows import DaskRows, cluster_threads
 from tilegrn._core.sparse import canonical_csr
 from tilegrn.errors import InputError
 
@@ -36,6 +37,7 @@ __all__ = [
     "held",
     "in_memory",
     "put_aside",
+    "rows_in_block",
     "settled",
     "stacked",
     "values_stored",
@@ -65,18 +67,39 @@ class Rows(Protocol):
 def blocks(
     x: Rows, rows: NDArray[np.int64] | None = None, *, size: int | None = None
 ) -> Iterator[tuple[NDArray[np.int64], sparse.csr_matrix]]:
-    """Yield positions in ``rows`` (all by default) and those rows, a block at a time, in order."""
+    """Yield positions in ``rows`` (all by default) and those rows, a block at a time, in order.
+
+    Where a dask cluster computes, each of its threads is at one of the next blocks meanwhile.
+    """
     n = x.shape[0] if rows is None else len(rows)
     size = _rows_in_block(x) if size is None else size
-    for first in range(0, n, size):
+    parts = range(0, n, size)
+    ahead, begun = cluster_threads(), 0
+    for k, first in enumerate(parts):
+        while ahead and begun < min(k + ahead, len(parts)):
+            later = np.arange(parts[begun], min(parts[begun] + size, n))
+            _begin(x, later if rows is None else rows[later])
+            begun += 1
         at = np.arange(first, min(first + size, n))
         yield at, x[at if rows is None else rows[at]]
+
+
+def _begin(x: Any, rows: NDArray[np.int64]) -> None:
+    """Begin to compute what lies behind dask; all else is read when it is asked for."""
+    begin = getattr(x, "begin", None)
+    if begin is not None:
+        begin(rows)
 
 
 def in_memory(x: Rows, rows: NDArray[np.int64] | None = None) -> sparse.csr_matrix:
     """Return some rows, all by default, as one CSR matrix."""
     if rows is None and isinstance(x, sparse.csr_matrix):
         return x
+    if rows is not None and not held(x) and (np.diff(rows) < 0).any():
+        order = np.argsort(rows, kind="stable")  # a file, and more so dask, is read once from its beginning to its end
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return in_memory(x, rows[order])[back]
     parts = [part for _, part in blocks(x, rows)]
     if not parts:
         return sparse.csr_matrix((0, x.shape[1]), dtype=np.float32)
@@ -135,8 +158,12 @@ def _rows_in_block(x: Any) -> int:
     own = getattr(x, "block_rows", None)
     if own is not None:
         return int(own)
-    each = x.nnz / max(x.shape[0], 1) if hasattr(x, "nnz") else x.shape[1]
-    return int(np.clip(_BLOCK / max(each, 1.0), _LEAST, _MOST))
+    return rows_in_block(x.shape[0], x.nnz if hasattr(x, "nnz") else float(x.shape[0]) * x.shape[1])
+
+
+def rows_in_block(n_rows: int, n_values: float) -> int:
+    """Rows of a matrix of so many values that go into one block."""
+    return int(np.clip(_BLOCK / max(n_values / max(n_rows, 1), 1.0), _LEAST, _MOST))
 
 
 def as_rows(x: Any) -> Rows:
@@ -146,7 +173,7 @@ def as_rows(x: Any) -> Rows:
     if group is not None and getattr(x, "format", None) == "csr":
         out = StoredRows(group["data"], group["indices"], np.asarray(group["indptr"][:], dtype=np.int64), x.shape)
     elif hasattr(x, "dask"):
-        out = _DaskRows(x)
+        out = DaskRows(x)
     elif not hasattr(x, "to_memory") and hasattr(x, "chunks"):  # a dense matrix in HDF5 or zarr
         out = _DenseRows(x)
     else:
@@ -212,22 +239,6 @@ class _DenseRows:
         return canonical_csr(np.asarray(block))[back]
 
 
-class _DaskRows:
-    """A dask array of sparse or dense blocks; cheap by its own blocks of rows, dear by single ones."""
-
-    def __init__(self, x: Any) -> None:
-        self._x = x
-        self.shape = (int(x.shape[0]), int(x.shape[1]))
-        self.block_rows = max(1, max(x.chunks[0], default=1))
-
-    def __getitem__(self, rows: NDArray[np.int64]) -> sparse.csr_matrix:
-        rows = np.asarray(rows)
-        run = len(rows) > 0 and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows)))
-        part = self._x[int(rows[0]) : int(rows[-1]) + 1] if run else self._x[rows]
-        part = part.compute()
-        return canonical_csr(part if sparse.issparse(part) else np.asarray(part))
-
-
 class Checked:
     """Rows that are looked at as they are read: float32, no stored zeros."""
 
@@ -239,6 +250,10 @@ class Checked:
 
     def __getitem__(self, rows: NDArray[np.int64]) -> sparse.csr_matrix:
         return self._check(self._base[rows], rows)
+
+    def begin(self, rows: NDArray[np.int64]) -> None:
+        """Begin to compute rows, see :func:`blocks`."""
+        _begin(self._base, rows)
 
 
 class Picked:
@@ -278,10 +293,17 @@ class Picked:
         self.values = None if known is None else known * self.shape[0] / max(base.shape[0], 1)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> sparse.csr_matrix:
-        part = self._base[rows if self._rows is None else self._rows[rows]]
+        part = self._base[self._of_base(rows)]
         if self._place is not None:
             part = relabelled(part, self._place, self.shape[1])
         return part if self._then is None else self._then(part)
+
+    def begin(self, rows: NDArray[np.int64]) -> None:
+        """Begin to compute rows, see :func:`blocks`."""
+        _begin(self._base, self._of_base(rows))
+
+    def _of_base(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return rows if self._rows is None else self._rows[rows]
 
 
 class _Stacked:

@@ -41,16 +41,16 @@ def describe(path: Path) -> str:
     if not path.exists():
         msg = f"'{path}' does not exist."
         raise InputError(msg)
-    if path.is_file():
-        from tilegrn.io.h5mu._h5mu import read_h5mu
+    from tilegrn.io.h5mu._zarr import is_zarr, read_any
 
-        return describe_mudata(read_h5mu(path), str(path))
+    if path.is_file() or is_zarr(path):
+        return describe_mudata(read_any(path, backed=path.is_dir()), str(path))
     if (path / RECORD).is_file():
         return _describe_result(path)
     configs = sorted(p for p in path.glob("*.json"))
     if any(path.glob("*.safetensors")) and configs:
         return _describe_model(path, configs)
-    msg = f"'{path}' is neither an h5mu file, nor a model, nor the result of a run."
+    msg = f"'{path}' is neither an h5mu file, nor a zarr folder, nor a model, nor the result of a run."
     raise InputError(msg)
 
 

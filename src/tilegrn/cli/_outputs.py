@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import sys
@@ -58,7 +59,12 @@ def check_target(target: Path, *, force: bool, inputs: tuple[Path, ...] = ()) ->
 
 
 def file_record(path: Path) -> dict[str, Any]:
-    """Name, size in bytes and SHA-256 of a file."""
+    """Name, size in bytes and SHA-256 of a file; of a folder (zarr) that of its files' names and sums, sorted."""
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        sums = "".join(f"{sha256(p)}  {p.relative_to(path).as_posix()}\n" for p in files)
+        whole = hashlib.sha256(sums.encode()).hexdigest()
+        return {"name": path.name, "bytes": sum(p.stat().st_size for p in files), "sha256": whole}
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 

@@ -51,7 +51,12 @@ def parser() -> argparse.ArgumentParser:
         "held-out cells, and figures. The input file is only read.",
         epilog=_EPILOG,
     )
-    run.add_argument("h5mu", type=Path, metavar="H5MU", help="multiome data with raw counts of RNA and ATAC")
+    run.add_argument(
+        "h5mu",
+        type=Path,
+        metavar="H5MU",
+        help="multiome data with raw counts of RNA and ATAC: an h5mu file or a zarr folder",
+    )
     run.add_argument("--out", metavar="FOLDER", help="where to leave the results (default: H5MU's name with -tilegrn)")
     genome = run.add_argument_group("genome")
     genome.add_argument("--genome", metavar="NAME", help="assembly: mm10 or hg38; also mm9, mm39, hg19 with --tss")

@@ -18,6 +18,7 @@ from tilegrn._core import check
 from tilegrn.cli._outputs import RECORD, file_record, peak_memory_mb, write_record
 from tilegrn.errors import InputError
 from tilegrn.io.h5mu._writable import check_writable
+from tilegrn.io.h5mu._zarr import is_zarr, read_any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,7 +191,7 @@ def check_inputs(run: Run) -> None:
     from tilegrn.io.annotation._tss import TSS_TABLES
 
     for role, path in run.files.items():
-        if not path.is_file():
+        if not (path.is_file() or (role == "h5mu" and is_zarr(path))):
             msg = f"The {role} file '{path}' does not exist."
             raise InputError(msg)
     sources = [name for name in ("binding", "homer", "fasta") if getattr(run, name) is not None]
@@ -229,7 +230,7 @@ def _walk(run: Run, folder: Path, steps: Steps) -> str:
     names = Modalities(rna=run.rna, atac=run.atac)
 
     with steps.step("Reading the data"):
-        mdata = grn.io.read_h5mu(run.h5mu)
+        mdata = read_any(run.h5mu)
         grn.pp.intersect_cells(mdata, **names)
         check_result(mdata, run, folder)
 

@@ -100,7 +100,12 @@ def _add_predict(commands: _Commands[argparse.ArgumentParser], epilog: str) -> N
         example="tilegrn predict atlas.h5mu sample-tilegrn/model predictions.zarr --genome mm10 --dtype float16",
         epilog=epilog,
     )
-    predict.add_argument("h5mu", type=Path, metavar="H5MU", help="multiome data with raw counts of RNA and ATAC")
+    predict.add_argument(
+        "h5mu",
+        type=Path,
+        metavar="H5MU",
+        help="multiome data with raw counts of RNA and ATAC: an h5mu file or a zarr folder",
+    )
     predict.add_argument("model", type=Path, metavar="MODEL", help="folder of a model, as 'tilegrn run' leaves it")
     predict.add_argument("out", type=Path, metavar="OUT", help="file to write: *.h5ad, *.h5mu or *.zarr")
     predict.add_argument("--genes", type=Path, metavar="FILE", help="symbols to write, one a line (default: all)")
@@ -123,7 +128,12 @@ def _add_edges(commands: _Commands[argparse.ArgumentParser], epilog: str) -> Non
         example="tilegrn edges sample-tilegrn/annotated.h5mu sample-tilegrn/model edges.csv --groupby cell_type",
         epilog=epilog,
     )
-    edges.add_argument("h5mu", type=Path, metavar="H5MU", help="multiome data with raw counts of RNA and ATAC")
+    edges.add_argument(
+        "h5mu",
+        type=Path,
+        metavar="H5MU",
+        help="multiome data with raw counts of RNA and ATAC: an h5mu file or a zarr folder",
+    )
     edges.add_argument("model", type=Path, metavar="MODEL", help="folder of a model, as 'tilegrn run' leaves it")
     edges.add_argument(
         "out", type=Path, metavar="OUT", help="file to write: *.csv, *.tsv (also *.gz), *.parquet or *.graphml"
@@ -164,7 +174,12 @@ def _add_links(commands: _Commands[argparse.ArgumentParser], epilog: str) -> Non
         example="tilegrn links sample.h5mu links.bedpe --genome hg38 --groupby cell_type --group Neuron",
         epilog=epilog,
     )
-    links.add_argument("h5mu", type=Path, metavar="H5MU", help="multiome data with raw counts of RNA and ATAC")
+    links.add_argument(
+        "h5mu",
+        type=Path,
+        metavar="H5MU",
+        help="multiome data with raw counts of RNA and ATAC: an h5mu file or a zarr folder",
+    )
     links.add_argument("out", type=Path, metavar="OUT", help="file to write: *.bedpe, *.interact (UCSC) or *.csv")
     links.add_argument("--groupby", metavar="COLUMN", help="links of each group of this obs column: cell_type")
     links.add_argument("--group", metavar="NAME", help="links of this group alone")
@@ -192,7 +207,7 @@ def _add_scan(commands: _Commands[argparse.ArgumentParser], epilog: str) -> None
     )
     scan.add_argument("fasta", type=Path, metavar="FASTA", help="genome: FASTA (plain or bgzip) or 2bit")
     scan.add_argument("motifs", type=Path, metavar="MOTIFS", help="in the format of HOMER, MEME or JASPAR")
-    scan.add_argument("peaks", type=Path, metavar="PEAKS", help="BED, or an h5mu whose peaks are scanned")
+    scan.add_argument("peaks", type=Path, metavar="PEAKS", help="BED, or an h5mu or zarr whose peaks are scanned")
     scan.add_argument("out", type=Path, metavar="OUT", help="file to write: *.parquet, *.tsv or *.csv, also *.gz")
     scan.add_argument(
         "--pvalue",

@@ -26,11 +26,12 @@ logger = logging.getLogger(__name__)
 def predict(options: argparse.Namespace) -> None:
     """Write a model's predictions for a file."""
     from tilegrn import io, tl
+    from tilegrn.io.h5mu._zarr import read_any
 
     genes, cells = _listed(options.genes, "genes"), _listed(options.cells, "cells")
     _check_out(options)
     model = io.load_model(options.model)
-    mdata = io.read_h5mu(options.h5mu, backed=True)
+    mdata = read_any(options.h5mu, backed=True)
     set_up(options.threads)
     _prepare(mdata, options, model)
     tl.predict_file(
@@ -54,10 +55,11 @@ def edges(options: argparse.Namespace) -> None:
     from tilegrn import get, io, pp, tl
     from tilegrn._core import keys as K
     from tilegrn._core import store
+    from tilegrn.io.h5mu._zarr import read_any
 
     _check_out(options)
     model = io.load_model(options.model)
-    mdata = io.read_h5mu(options.h5mu, backed=True)
+    mdata = read_any(options.h5mu, backed=True)
     set_up(options.threads)
     _prepare(mdata, options, model)
     names = {"rna": options.rna, "atac": options.atac}
@@ -90,9 +92,10 @@ def edges(options: argparse.Namespace) -> None:
 def links(options: argparse.Namespace) -> None:
     """Write scored links of peaks and target genes."""
     from tilegrn import io, tl
+    from tilegrn.io.h5mu._zarr import read_any
 
     _check_out(options)
-    mdata = io.read_h5mu(options.h5mu, backed=True)
+    mdata = read_any(options.h5mu, backed=True)
     set_up(options.threads)
     _prepare(mdata, options, None)
     table = tl.links(
@@ -187,16 +190,16 @@ def _prepare(mdata: MuData, options: argparse.Namespace, model: GRNModel | None)
 
 
 def _peaks(path: Path, atac: str) -> pd.DataFrame:
-    """Return ``chrom, start, end`` of the peaks of an h5mu or BED file, named as in the file or by their place."""
+    """Return ``chrom, start, end`` of the peaks of h5mu, zarr or BED, named as there or by their place."""
     import pandas as pd
 
     from tilegrn._core import check
     from tilegrn._core.peaks import parse_peaks
     from tilegrn._core.text import existing_file
-    from tilegrn.io.h5mu._h5mu import read_h5mu
+    from tilegrn.io.h5mu._zarr import is_zarr, read_any
 
-    if path.suffix == ".h5mu":
-        named = check.modality(read_h5mu(path, backed=True), atac).var_names.astype(str)
+    if path.suffix == ".h5mu" or is_zarr(path):
+        named = check.modality(read_any(path, backed=True), atac).var_names.astype(str)
     else:
         import pyranges as pr
 

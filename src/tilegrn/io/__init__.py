@@ -15,6 +15,7 @@ from tilegrn.io.annotation._tss import read_tss
 from tilegrn.io.atac._read_atac import read_atac
 from tilegrn.io.h5mu._h5mu import read_h5mu, write_h5mu, write_zarr
 from tilegrn.io.h5mu._write_layer import write_layer
+from tilegrn.io.h5mu._zarr import read_zarr
 from tilegrn.io.homer._peaks import write_homer_peaks
 from tilegrn.io.homer._run import run_homer
 from tilegrn.io.homer._table import read_homer
@@ -38,6 +39,7 @@ __all__ = [
     "read_motifs",
     "read_network",
     "read_tss",
+    "read_zarr",
     "run_homer",
     "write_h5mu",
     "write_homer_peaks",

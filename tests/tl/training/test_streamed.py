@@ -31,6 +31,12 @@ def in_file(mdata, path):
     return grn.io.read_h5mu(path, backed=True)
 
 
+def in_folder(mdata, path):
+    with no_pull():
+        mdata.write_zarr(str(path))
+    return grn.io.read_zarr(path, backed=True)
+
+
 def behind_dask(mdata):
     import dask.array as da
     from scipy import sparse
@@ -59,13 +65,16 @@ def lazily(monkeypatch):
     monkeypatch.setattr(R, "_rows_in_block", lambda x: 7)
 
 
-@pytest.mark.parametrize("kind", ["file", "dask", "memory"])
+@pytest.mark.filterwarnings("ignore:Depth alone explains")
+@pytest.mark.parametrize("kind", ["file", "dask", "memory", "zarr"])
 def test_training_and_all_that_follows(kind, whole, lazily, tmp_path):
     kept, model, like = whole
     raw = simulated()
-    mdata = {"file": lambda: in_file(raw, tmp_path / "x.h5mu"), "dask": lambda: behind_dask(raw)}.get(
-        kind, lambda: raw
-    )()
+    mdata = {
+        "file": lambda: in_file(raw, tmp_path / "x.h5mu"),
+        "dask": lambda: behind_dask(raw),
+        "zarr": lambda: in_folder(raw, tmp_path / "x.zarr"),
+    }.get(kind, lambda: raw)()
     walked(mdata, like)
     assert "windows" not in mdata["atac"].obsm
     assert "scaled" not in mdata["rna"].layers
@@ -88,6 +97,20 @@ def test_training_and_all_that_follows(kind, whole, lazily, tmp_path):
         pd.testing.assert_series_equal(mine.sort_index(), theirs.sort_index(), atol=1e-5)
     mine, theirs = (grn.tl.links(m).set_index(["peak", "target"])["score"] for m in (mdata, kept))
     pd.testing.assert_series_equal(mine.sort_index(), theirs.sort_index(), atol=1e-6)
+    if kind == "zarr":
+        assert hasattr(mdata["atac"].X, "dask")
+        grn.tl.predict_file(mdata, model, tmp_path / "p.zarr", batch_size=50)
+        some = pd.DataFrame({"chrom": "chr1", "start": [10_000, 500_000], "end": [10_600, 500_500]})
+        some["gene"] = str(kept["rna"].var_names[0])
+        pd.testing.assert_series_equal(grn.tl.score_pairs(mdata, some), grn.tl.score_pairs(kept, some), atol=1e-6)
+        grn.tl.predict(kept, model)
+        kinds = {"baselines": ["mean", "lsi"], "n_bootstrap": 0}
+        cards = [
+            grn.tl.scorecard(mdata, predicted=ad.read_zarr(tmp_path / "p.zarr"), **kinds),
+            grn.tl.scorecard(kept, **kinds),
+        ]
+        mine, theirs = (card.table.drop(columns="seconds") for card in cards)
+        pd.testing.assert_frame_equal(mine, theirs, atol=1e-4)
 
 
 def test_counts_changed_since_are_noticed(whole):

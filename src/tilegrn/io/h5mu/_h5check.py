@@ -62,14 +62,18 @@ def check_file(path: Path) -> None:
             msg = f"'{path}' holds no modalities (no group 'mod').{hint}"
             raise InputError(msg)
         schema = file.get(f"uns/{K.UNS}/schema")
-        if schema is None:
-            return
-        if not isinstance(schema, h5py.Dataset) or schema.shape != () or schema.dtype.kind not in "iu":
-            msg = f"'{path}': 'uns/{K.UNS}/schema' is no whole number; is the file damaged? Write it again."
-            raise InputError(msg)
-        if int(schema[()]) > K.SCHEMA:
-            msg = f"'{path}' was written with tilegrn schema {int(schema[()])}, newer than {K.SCHEMA}; upgrade tilegrn."
-            raise InputError(msg)
+        if schema is not None:
+            check_schema(schema, path)
+
+
+def check_schema(schema: Any, path: Path) -> None:
+    """Raise if the number of the layout, an HDF5 data set or zarr array, is none, or one of a newer tilegrn."""
+    if getattr(schema, "shape", None) != () or schema.dtype.kind not in "iu":
+        msg = f"'{path}': 'uns/{K.UNS}/schema' is no whole number; is the file damaged? Write it again."
+        raise InputError(msg)
+    if int(schema[()]) > K.SCHEMA:
+        msg = f"'{path}' was written with tilegrn schema {int(schema[()])}, newer than {K.SCHEMA}; upgrade tilegrn."
+        raise InputError(msg)
 
 
 def walk(file: Any, path: Path) -> None:
@@ -134,7 +138,7 @@ def _walk(group: Any, path: Path, depth: int, seen: set[int]) -> int:
         elif isinstance(item, h5py.Dataset):
             _check_attributes(item, path)
             total += claimed_bytes(item, where, path)
-    _check_sparse(group, path)
+    check_sparse(group, path)
     return total
 
 
@@ -164,7 +168,8 @@ def claimed_bytes(data: Any, where: str, path: Path) -> int:
     return int(claimed)
 
 
-def _check_sparse(group: Any, path: Path) -> None:
+def check_sparse(group: Any, path: Path) -> None:
+    """Raise if a group of HDF5 or zarr that says it is a sparse matrix is none by its parts' kinds and lengths."""
     encoding = group.attrs.get("encoding-type", "")
     if encoding not in {"csr_matrix", "csc_matrix"}:
         return
@@ -225,6 +230,7 @@ def _leaves(value: Mapping[Any, Any], where: str) -> Iterator[tuple[str, Any]]:
 
 def check_names(mdata: MuData, path: Path) -> None:
     """Raise if cells or features of a modality share a name: mudata would take them for one another."""
+    call = "read_zarr" if path.is_dir() else "read_h5mu"
     for name, adata in mdata.mod.items():
         for axis in ("obs_names", "var_names"):
             names = getattr(adata, axis)
@@ -232,7 +238,7 @@ def check_names(mdata: MuData, path: Path) -> None:
                 twice = [str(n) for n in names[names.duplicated()].unique()]
                 msg = (
                     f"'{path}': mod['{name}'].{axis} holds {len(twice)} names more than once ({', '.join(twice[:3])}). "
-                    "Read it with grn.io.read_h5mu(path, safe=False), make them unique, and write it again."
+                    f"Read it with grn.io.{call}(path, safe=False), make them unique, and write it again."
                 )
                 raise InputError(msg)
 

@@ -56,6 +56,7 @@ class PredictedValues:
             raise InputError(msg)
         wanted, back = np.unique(rows, return_inverse=True)  # files want rows in order
         part = self._values[wanted]
+        part = part.compute() if hasattr(part, "dask") else part
         part = np.asarray(part.toarray() if sparse.issparse(part) else part, dtype=np.float32)[back]
         out = np.full((len(rows), len(self._column)), np.nan, dtype=np.float32)
         there = self._column >= 0
