@@ -260,3 +260,22 @@ def test_without_dask_it_says_what_to_install(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"pip install 'dask\[array\]'"):
         read_zarr(tmp_path / "x.zarr", backed=True)
     assert read_zarr(tmp_path / "x.zarr").n_obs == 30
+
+
+def test_without_the_checks_and_without_counts(tmp_path):
+    mdata = build()
+    mdata["atac"].X = None
+    written(tmp_path / "x.zarr", mdata)
+    back = read_zarr(tmp_path / "x.zarr", safe=False, backed=True)
+    assert back["atac"].X is None
+    assert back["rna"].shape == mdata["rna"].shape
+
+
+def test_what_does_not_fit_in_memory_says_how_it_does(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise MemoryError
+
+    made(tmp_path / "x.zarr")
+    monkeypatch.setattr("tilegrn.io.h5mu._zarr._assembled", full)
+    with pytest.raises(InputError, match=r"too large for the memory that is left\. .*backed=True"):
+        read_zarr(tmp_path / "x.zarr")
