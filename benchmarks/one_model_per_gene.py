@@ -194,6 +194,7 @@ def drawn(mdata, n: int, most: int, seed: int):
     near = links.groupby("gene").size()
     some = [g for g in free if 2 <= near.get(g, 0) <= most]
     genes = [str(g) for g in np.random.default_rng(seed).permutation(some)[:n]]
+    genes.sort(key=near.get)  # the quickest first
     print(f"{len(free)} genes, median peaks {near.median():.0f}, {len(some)} of them to draw from: {genes}", flush=True)
     return genes, links[links["gene"].isin(genes)].reset_index(drop=True), float(near.median())
 
@@ -286,6 +287,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=3e-4, help="Cell2Net's learning rate")
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="JSON lines of what is done, which is not done again")
+    parser.add_argument("--only-kept", action="store_true", help="table of what that file holds, without more training")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     args = parser.parse_args()
     for name in ("cell2net", "geosketch"):
@@ -309,6 +311,9 @@ def main() -> None:
     rows, done = [], Done(args.keep)
     ours = fitted_tilegrn(mdata, judge, genes, done)
     for gene in genes:
+        if gene not in done.known and args.only_kept:
+            print(f"{gene} ({(links['gene'] == gene).sum()} peaks) was drawn and is not done")
+            continue
         if gene not in done.known:
             model, seconds = train_cell2net(data, gene, epochs=args.epochs, rate=args.rate)
             known = (gene, model.n_peaks, model.n_tfs, seconds, seconds * (model.best_epoch + 1) / args.epochs)
