@@ -45,6 +45,7 @@ class Row:
     """What Cell2Net did with a gene: processor seconds, best epoch, r over held-out cells and metacells."""
 
     gene: str
+    fed: str
     peaks: int
     tfs: int
     seconds: float
@@ -92,25 +93,29 @@ def cells_for(mdata, rows: np.ndarray):
     return md.MuData(parts)
 
 
-def annotated(cells, mdata, links):
-    """Add what Cell2Net looks up: depths, sequences, pairs of peak and gene, and TFs by their motifs in those peaks."""
+def annotated(cells, mdata, links, fed: str):
+    """Add what Cell2Net looks up: depths, sequences, pairs of peak and gene, TFs (by motif in these peaks, or all)."""
     import cell2net as cn
     import pandas as pd
 
     for name in ("rna", "atac"):
         total = np.asarray(cells[name].layers["counts"].sum(1)).ravel()
         cells.obs[f"total_counts_{name}_log"] = np.log10(np.maximum(total, 1)).astype(np.float32)
-    tfs, genes = np.asarray(mdata.uns["tilegrn"]["binding"]["tfs"], dtype=str), cells["rna"].var_names
-    known = np.isin(tfs, genes)
     drawn = np.random.default_rng(0).integers(4, size=(cells["atac"].n_vars, LETTERS))
     letters = [row.tobytes().decode() for row in np.frombuffer(b"ACGT", np.uint8)[drawn]]
     cells["atac"].uns["peaks"] = pd.DataFrame({"sequence": letters}, cells["atac"].var_names)
-    cells["atac"].varm["motif_match"] = sparse.csr_matrix(mdata["atac"].varm["homer_binding"])[:, known]
-    cells.uns["motifs"], cells.uns["peak_to_gene"] = pd.DataFrame({"gene_name": tfs[known]}), links
-    cn.pp.tf_to_gene(cells)
-    table = cells["rna"].uns["gene_tf"]
-    for gene in table.index[table.sum(1) == 0]:  # no promoter near: all TFs rather than none
-        table.loc[gene] = (table.columns != gene).astype(int)
+    cells.uns["peak_to_gene"] = links
+    if fed == "motif":
+        tfs = np.asarray(mdata.uns["tilegrn"]["binding"]["tfs"], dtype=str)
+        known = np.isin(tfs, cells["rna"].var_names)
+        cells["atac"].varm["motif_match"] = sparse.csr_matrix(mdata["atac"].varm["homer_binding"])[:, known]
+        cells.uns["motifs"] = pd.DataFrame({"gene_name": tfs[known]})
+        cn.pp.tf_to_gene(cells)
+    else:
+        rna = mdata["rna"]
+        cells["rna"].uns["gene_tf"] = pd.DataFrame(
+            1, index=links["gene"].unique(), columns=rna.var_names[rna.var["is_tf"].to_numpy()]
+        )
     return cells
 
 
@@ -152,7 +157,7 @@ def r(a: np.ndarray, b: np.ndarray) -> float:
 class Judge:
     """Held-out cells, alone and as metacells, and the scores of both methods on them."""
 
-    def __init__(self, mdata, links) -> None:
+    def __init__(self, mdata, links, fed: str) -> None:
         self.rows = np.flatnonzero((mdata.obs["split"] == "test").to_numpy())
         self.rna = mdata["rna"]
         self.counts = sparse.csc_matrix(self.rna.X[self.rows], dtype=np.float64)
@@ -161,7 +166,7 @@ class Judge:
         self.size = np.maximum(total, 1) / np.median(train)
         self.alone = cells_for(mdata, self.rows)
         self.summed, self.groups = around_each(self.alone)
-        self.alone, self.summed = annotated(self.alone, mdata, links), annotated(self.summed, mdata, links)
+        self.alone, self.summed = (annotated(one, mdata, links, fed) for one in (self.alone, self.summed))
 
     def observed(self, gene: str) -> tuple[np.ndarray, np.ndarray]:
         """Log counts by depth, of cells and of metacells."""
@@ -214,11 +219,13 @@ class Done:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         lines = path.read_text().splitlines() if path and path.exists() else []
-        self.known = {(one.get("gene") or one["name"]): one for one in map(json.loads, lines)}
+        self.known = {}
+        for one in map(json.loads, lines):
+            self.known[one["name"] if "name" in one else (one["gene"], one["fed"])] = one
 
     def add(self, one: dict) -> None:
         """Keep a result, on disk too where there is a file."""
-        self.known[one.get("gene") or one["name"]] = one
+        self.known[one["name"] if "name" in one else (one["gene"], one["fed"])] = one
         if self.path:
             with self.path.open("a") as file:
                 file.write(json.dumps(one) + "\n")
@@ -285,6 +292,7 @@ def main() -> None:
     parser.add_argument("--metacells", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--rate", type=float, default=3e-4, help="Cell2Net's learning rate")
+    parser.add_argument("--tfs", choices=("all", "motif"), default="all", help="what Cell2Net is fed")
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="JSON lines of what is done, which is not done again")
     parser.add_argument("--only-kept", action="store_true", help="table of what that file holds, without more training")
@@ -302,24 +310,25 @@ def main() -> None:
     torch.set_num_threads(1)
     mdata = cortex(args.fold)
     genes, links, median = drawn(mdata, args.genes, args.most_peaks, args.draw)
-    judge = Judge(mdata, links)
+    judge = Judge(mdata, links, args.tfs)
     kept = np.flatnonzero((mdata.obs["split"] != "test").to_numpy())
     cn.utils.set_random_seed(42)
-    data = annotated(cn.tl.get_metacells(cells_for(mdata, kept), n_metacells=args.metacells), mdata, links)
+    data = annotated(cn.tl.get_metacells(cells_for(mdata, kept), n_metacells=args.metacells), mdata, links, args.tfs)
     print(f"{data.n_obs} metacells of {len(kept)} cells; median RNA counts", end=" ")
     print(np.median(np.asarray(data["rna"].X.sum(1))), flush=True)
     rows, done = [], Done(args.keep)
     ours = fitted_tilegrn(mdata, judge, genes, done)
     for gene in genes:
-        if gene not in done.known and args.only_kept:
+        key = (gene, args.tfs)
+        if key not in done.known and args.only_kept:
             print(f"{gene} ({(links['gene'] == gene).sum()} peaks) was drawn and is not done")
             continue
-        if gene not in done.known:
+        if key not in done.known:
             model, seconds = train_cell2net(data, gene, epochs=args.epochs, rate=args.rate)
-            known = (gene, model.n_peaks, model.n_tfs, seconds, seconds * (model.best_epoch + 1) / args.epochs)
+            known = (*key, model.n_peaks, model.n_tfs, seconds, seconds * (model.best_epoch + 1) / args.epochs)
             valid = float(model.best_valid_corr)
             done.add(asdict(Row(*known, model.best_epoch, valid, *judge.of_cell2net(model, gene))))
-        rows.append(Row(**done.known[gene]))
+        rows.append(Row(**done.known[key]))
         print(rows[-1], flush=True)
     about = (
         f"{args.metacells:,} metacells of {len(kept):,} cells, {args.epochs} epochs at {args.rate:g}, "
