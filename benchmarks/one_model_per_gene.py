@@ -237,7 +237,7 @@ class Done:
                 file.write(json.dumps(one) + "\n")
 
 
-def fitted_tilegrn(mdata, judge: Judge, genes: list[str], done: Done) -> list[dict]:
+def fit_tilegrn(mdata, judge: Judge, genes: list[str], done: Done) -> None:
     """Train each on all genes; processor seconds, number of genes, scores of the genes drawn and of all."""
     for name, arguments in trainings().items():
         if set(genes) <= set(done.known.get(name, {"genes": ()})["genes"]):
@@ -249,7 +249,26 @@ def fitted_tilegrn(mdata, judge: Judge, genes: list[str], done: Done) -> list[di
         row = {"name": name, "seconds": seconds, "n": len(model.vocabulary.genes), "all": held_out_pearson(mdata)}
         done.add(row | {"genes": judge.of_tilegrn(genes)})
         print(name, f"{seconds:.0f} s, r {row['all']:.4f} over all genes that no TF is", flush=True)
-    return [done.known[name] for name in trainings()]
+
+
+def measure(args, mdata, kept: np.ndarray, genes: list[str], links, done: Done) -> None:
+    """Fit tilegrn, then Cell2Net gene by gene; what is done already is left."""
+    import cell2net as cn
+
+    judge = Judge(mdata, links, args.tfs)
+    cn.utils.set_random_seed(42)
+    data = annotated(cn.tl.get_metacells(cells_for(mdata, kept), n_metacells=args.metacells), mdata, links, args.tfs)
+    print(f"Median RNA counts of a metacell: {np.median(np.asarray(data['rna'].X.sum(1))):.0f}", flush=True)
+    fit_tilegrn(mdata, judge, genes, done)
+    for gene in genes:
+        key = (gene, args.tfs)
+        if key in done.known:
+            continue
+        model, seconds = train_cell2net(data, gene, epochs=args.epochs, rate=args.rate)
+        known = (*key, model.n_peaks, model.n_tfs, seconds, seconds * (model.best_epoch + 1) / args.epochs)
+        valid = float(model.best_valid_corr)
+        done.add(asdict(Row(*known, model.best_epoch, valid, *judge.of_cell2net(model, gene))))
+        print(done.known[key], flush=True)
 
 
 def lines_of(rows: list[Row], more: list[Row], ours: list[dict], about: str) -> list[str]:
@@ -315,36 +334,23 @@ def main() -> None:
     if not (DATA / "multiome" / "mouse_cortex_mm10.h5mu").exists():
         print(f"skipped: no mouse_cortex_mm10.h5mu in {DATA / 'multiome'}")
         return
-    import cell2net as cn
-
     torch.set_num_threads(1)
-    mdata = cortex(args.fold)
+    mdata, done = cortex(args.fold), Done(args.keep)
     genes, links, median = drawn(mdata, args.genes, args.most_peaks, args.draw)
-    judge = Judge(mdata, links, args.tfs)
-    kept = np.flatnonzero((mdata.obs["split"] != "test").to_numpy())
-    cn.utils.set_random_seed(42)
-    data = annotated(cn.tl.get_metacells(cells_for(mdata, kept), n_metacells=args.metacells), mdata, links, args.tfs)
-    print(f"{data.n_obs} metacells of {len(kept)} cells; median RNA counts", end=" ")
-    print(np.median(np.asarray(data["rna"].X.sum(1))), flush=True)
-    rows, done = [], Done(args.keep)
-    ours = fitted_tilegrn(mdata, judge, genes, done)
-    for gene in genes:
-        key = (gene, args.tfs)
-        if key not in done.known and args.only_kept:
-            print(f"{gene} ({(links['gene'] == gene).sum()} peaks) was drawn and is not done")
-            continue
-        if key not in done.known:
-            model, seconds = train_cell2net(data, gene, epochs=args.epochs, rate=args.rate)
-            known = (*key, model.n_peaks, model.n_tfs, seconds, seconds * (model.best_epoch + 1) / args.epochs)
-            valid = float(model.best_valid_corr)
-            done.add(asdict(Row(*known, model.best_epoch, valid, *judge.of_cell2net(model, gene))))
-        rows.append(Row(**done.known[key]))
-        print(rows[-1], flush=True)
+    test = (mdata.obs["split"] == "test").to_numpy()
+    if not args.only_kept:
+        measure(args, mdata, np.flatnonzero(~test), genes, links, done)
+    rows = [Row(**done.known[gene, args.tfs]) for gene in genes if (gene, args.tfs) in done.known]
+    missing = [
+        f"{gene} ({n})" for gene, n in links.groupby("gene").size().items() if gene not in {x.gene for x in rows}
+    ]
+    ours = [done.known[name] for name in trainings()]
     about = (
-        f"{args.metacells:,} metacells of {len(kept):,} cells, {args.epochs} epochs at {args.rate:g}, "
-        f"{torch.get_num_threads()} thread(s); judged on {len(judge.rows):,} cells of held-out libraries. "
+        f"{args.metacells:,} metacells of {(~test).sum():,} cells, {args.epochs} epochs at {args.rate:g}, "
+        f"{torch.get_num_threads()} thread(s); judged on {test.sum():,} cells of held-out libraries. "
         f"{len(rows)} genes of {len(genes)} drawn of those with 2 to {args.most_peaks} peaks (median of all genes that "
         f"may be drawn: {median:.0f}); one seed. TFs by motif, where shown, are not in the means."
+        + (f" Drawn and not done (peaks): {', '.join(missing)}." if missing else "")
     )
     known, other = {row.gene for row in rows}, {"all": "motif", "motif": "all"}[args.tfs]
     more = [Row(**one) for one in done.known.values() if one.get("fed") == other and one["gene"] in known]
