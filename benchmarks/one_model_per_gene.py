@@ -303,7 +303,7 @@ def lines_of(rows: list[Row], more: list[Row], ours: list[dict], about: str) -> 
         cells, summed = np.mean([one["genes"][row.gene] for row in rows], axis=0)
         each = one["seconds"] / one["n"]
         lines.append(
-            f"| {one['name']}: {one['seconds']:.0f} s for {one['n']:,} genes (r {one['all']:.3f} over all no TFs) "
+            f"| {one['name']}: {one['seconds']:.0f} s for {one['n']:,} genes (r {one['all']:.3f} over all genes but TFs) "
             f"| {each:.4f} | {1 / each:.0f} | {cells:.3f} | {summed:.3f} | {best / each:,.0f} |"
         )
         if not reached and cells >= theirs and summed >= groups:
@@ -352,8 +352,8 @@ def main() -> None:
         f"may be drawn: {median:.0f}); one seed. TFs by motif, where shown, are not in the means."
         + (f" Drawn and not done (peaks): {', '.join(missing)}." if missing else "")
     )
-    known, other = {row.gene for row in rows}, {"all": "motif", "motif": "all"}[args.tfs]
-    more = [Row(**one) for one in done.known.values() if one.get("fed") == other and one["gene"] in known]
+    other = {"all": "motif", "motif": "all"}[args.tfs]
+    more = [Row(**done.known[gene, other]) for gene in genes if (gene, other) in done.known]
     lines = lines_of(rows, more, ours, about)
     print("\n".join(lines))
     if args.write:
