@@ -303,7 +303,7 @@ def lines_of(rows: list[Row], more: list[Row], ours: list[dict], about: str) -> 
         cells, summed = np.mean([one["genes"][row.gene] for row in rows], axis=0)
         each = one["seconds"] / one["n"]
         lines.append(
-            f"| {one['name']}: {one['seconds']:.0f} s for {one['n']:,} genes (r {one['all']:.3f} over all genes but TFs) "
+            f"| {one['name']}: {one['seconds']:.0f} s for {one['n']:,} genes (r {one['all']:.3f} over all but TFs) "
             f"| {each:.4f} | {1 / each:.0f} | {cells:.3f} | {summed:.3f} | {best / each:,.0f} |"
         )
         if not reached and cells >= theirs and summed >= groups:
