@@ -69,8 +69,17 @@ def alike(one, other):
     assert one.record["history"] == other.record["history"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """As in the processes that tests start: what ran before (numba over OpenMP, for one) may have left more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
-def whole():
+def whole(one_thread):
     end = At()
     model = train(ready(), callbacks=[end], **QUICK)
     return model, end.optimiser
