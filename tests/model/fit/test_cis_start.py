@@ -40,7 +40,7 @@ def flat(counts, size):
 def test_gains_come_out_again_and_differ_between_genes():
     true = np.random.default_rng(1).normal(0.15, 0.1, (40, 2))
     data, head, config, counts, size = counted(true)
-    mean, each = gains(*ratio_sums(head, BatchMaker(data, config), flat(counts, size)))
+    mean, each = gains(*ratio_sums(head, BatchMaker(data, config), flat(counts, size))[0])
     assert mean == pytest.approx(true.mean(0), abs=0.06)
     for part in (0, 1):
         assert np.corrcoef(each[:, part], true[:, part])[0, 1] > 0.8
@@ -48,14 +48,14 @@ def test_gains_come_out_again_and_differ_between_genes():
 
 def test_genes_that_differ_by_chance_alone_share_one_gain():
     data, head, config, counts, size = counted(np.full((40, 2), 0.1), depth=2.0)
-    mean, each = gains(*ratio_sums(head, BatchMaker(data, config), flat(counts, size)))
+    mean, each = gains(*ratio_sums(head, BatchMaker(data, config), flat(counts, size))[0])
     assert each.std(0).max() < 0.05
     assert mean == pytest.approx([0.1, 0.1], abs=0.05)
 
 
 def test_no_effect_gives_no_gain():
     data, head, config, counts, size = counted(np.zeros((40, 2)))
-    mean, _ = gains(*ratio_sums(head, BatchMaker(data, config), flat(counts, size)))
+    mean, _ = gains(*ratio_sums(head, BatchMaker(data, config), flat(counts, size))[0])
     assert np.abs(mean).max() < 0.02
 
 
@@ -72,7 +72,16 @@ def test_the_strength_of_the_prior_can_be_set_alone():
     _, network, _, _, _ = made()
     head = network.cis
     head.settle(9000.0, 1.5, 2.0)
-    head.strengthen(12.0)
-    alone = head.prior.clone()
+    alone = head.strengthened(12.0)
     head.settle(9000.0, 1.5, 12.0)
     torch.testing.assert_close(alone, head.prior)
+
+
+def test_sums_by_strength_are_those_of_a_head_of_that_strength():
+    data, head, config, counts, size = counted(np.full((40, 2), 0.3), law=(2e4, 2.0, 4.0))
+    maker, rates = BatchMaker(data, config), flat(counts, size)
+    found = ratio_sums(head, maker, rates, n_cells=50, strengths=(1.0, 16.0))
+    for strength, sums in zip((1.0, 16.0), found, strict=True):
+        head.settle(prior=strength)
+        for mine, its in zip(sums, ratio_sums(head, maker, rates, n_cells=50)[0], strict=True):
+            np.testing.assert_allclose(mine, its, rtol=1e-5, atol=1e-6)

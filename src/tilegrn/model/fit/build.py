@@ -124,7 +124,7 @@ def start_cis(
     with torch.no_grad():
         law = laws(head, maker, rates, length)
         head.settle(*law)
-        mean, each = gains(*ratio_sums(head, maker, rates))
+        mean, each = gains(*ratio_sums(head, maker, rates)[0])
         head.gain_known.bias.copy_(torch.from_numpy(mean))
         head.gain_free.copy_(torch.from_numpy(each - mean))
     logger.debug(

@@ -7,6 +7,7 @@ squared, both with the gene's offset taken out. Sums over cells are all that is 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from tilegrn.model.net.cis import PARTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -54,9 +55,8 @@ def laws(
     best, most = (*tried[0], 4.0), -1.0
     for floor, exponent in tried:
         head.settle(floor, exponent)
-        for prior in _PRIORS:
-            head.strengthen(prior)
-            slope, information = ratio_sums(head, maker, rates, n_cells=some)
+        sums = ratio_sums(head, maker, rates, n_cells=some, strengths=_PRIORS)
+        for prior, (slope, information) in zip(_PRIORS, sums, strict=True):
             found = float((np.square(slope.sum(0)) / np.maximum(information.sum(0), 1e-12)).sum())
             if found > most:
                 best, most = (floor, exponent, prior), found
@@ -69,14 +69,22 @@ def ratio_sums(
     rates: Callable[[torch.Tensor], torch.Tensor],
     *,
     n_cells: int = _MOST_CELLS,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return derivative and information of each gene's gains at 0, genes x parts."""
+    strengths: Sequence[float] | None = None,
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Return derivative and information of each gene's gains at 0, genes x parts; by strength of the prior.
+
+    Parameters
+    ----------
+    strengths
+        Of the prior; that of the head by default. They share the sums over windows, which take the time.
+    """
     data = maker.data
     rows = np.unique(np.linspace(0, data.n_cells - 1, min(n_cells, data.n_cells)).round().astype(np.int64))
-    side = head.known_genes(torch.zeros(head.pairs.n_genes, head.gain_known.in_features))
-    shape = (head.pairs.n_genes, PARTS)
-    sums = {name: torch.zeros(shape, dtype=torch.float64) for name in ("excess", "mean", "square")}
-    total, rest = torch.zeros(shape[0], 1, dtype=torch.float64), torch.zeros(shape[0], 1, dtype=torch.float64)
+    own = head.known_genes(torch.zeros(head.pairs.n_genes, head.gain_known.in_features))
+    sides = [own] if strengths is None else [replace(own, prior=head.strengthened(k)) for k in strengths]
+    n = head.pairs.n_genes
+    gathered = [torch.zeros(3, n, PARTS, dtype=torch.float64) for _ in sides]
+    total, rest = torch.zeros(n, 1, dtype=torch.float64), torch.zeros(n, 1, dtype=torch.float64)
     for part in np.array_split(rows, max(1, -(-len(rows) // _BATCH))):
         batch = maker.evaluate(part)
         if batch.counts is None:
@@ -84,17 +92,22 @@ def ratio_sums(
             raise ValueError(msg)
         expected = rates(batch.cells) * torch.exp(batch.log_size)[:, None]
         excess = (batch.counts - expected)[..., None]
-        z = head.folds(batch, side).view(len(part), -1, PARTS)
-        weighed = expected[..., None] * z
-        sums["excess"] += (excess * z).sum(0)
-        sums["mean"] += weighed.sum(0)
-        sums["square"] += (weighed * z).sum(0)
+        found = head.sums(batch, own)
+        for side, sums in zip(sides, gathered, strict=True):
+            z = head.ratios(batch, found.clone(), side).view(len(part), -1, PARTS)
+            weighed = expected[..., None] * z
+            sums[0] += (excess * z).sum(0)
+            sums[1] += weighed.sum(0)
+            sums[2] += (weighed * z).sum(0)
         total += expected.sum(0)[:, None]
         rest += excess.sum(0)
     total = total.clamp_min(1e-12)
-    slope = sums["excess"] - sums["mean"] / total * rest
-    information = (sums["square"] - sums["mean"].square() / total).clamp_min(0.0)
-    return slope.numpy(), information.numpy()
+    out = []
+    for excesses, means, squares in gathered:
+        slope = excesses - means / total * rest
+        information = (squares - means.square() / total).clamp_min(0.0)
+        out.append((slope.numpy(), information.numpy()))
+    return out
 
 
 def gains(

@@ -137,11 +137,9 @@ class CisHead(nn.Module):
         self.start, self.column, self.weight = side.lists.start, side.lists.column, side.weight
         self.expected, self.prior = side.expected, side.prior
 
-    def strengthen(self, prior: float) -> None:
-        """Set the prior's strength alone, which leaves the weights of pairs as they are."""
-        with torch.no_grad():
-            self.prior = torch.where(self.expected > 0, self.prior * (prior / self.law[2]), self.prior)
-            self.law[2] = prior
+    def strengthened(self, prior: float) -> Tensor:
+        """Return the priors of the columns at another strength, which leaves the weights of pairs as they are."""
+        return torch.where(self.expected > 0, self.prior * (prior / self.law[2]), self.prior)
 
     def side(self, pairs: PairLists, gain: Tensor) -> CisSide:
         """Weigh pairs by distance, and sum up what is expected of each gene."""
@@ -186,7 +184,14 @@ class CisHead(nn.Module):
 
     def folds(self, batch: Batch, side: CisSide) -> Tensor:
         """Return the log ratios, cells x columns."""
-        found = pair_sums(batch.own, self.values(batch), side.lists, side.weight, len(side.expected))
+        return self.ratios(batch, self.sums(batch, side), side)
+
+    def sums(self, batch: Batch, side: CisSide) -> Tensor:
+        """Return the accessibility around each gene as its pairs weigh it, cells x columns."""
+        return pair_sums(batch.own, self.values(batch), side.lists, side.weight, len(side.expected))
+
+    def ratios(self, batch: Batch, found: Tensor, side: CisSide) -> Tensor:
+        """Return the logarithms of sums over what is expected; in place of the sums where no gradient is wanted."""
         average = torch.addcmul(side.prior, self.size(batch)[:, None], side.expected)
         if torch.is_grad_enabled() and found.requires_grad:
             return torch.log((found + side.prior) / average)
