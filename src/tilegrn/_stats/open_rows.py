@@ -51,9 +51,8 @@ class TfIdf:
         ends = [0, *(int(e) for e in edges), opened.shape[0]]
         self.parts = list(pairwise(ends))
         self.pool = ThreadPoolExecutor(min(n, numba.get_num_threads()), thread_name_prefix="tilegrn-lsi")
-        self.length = np.ones(opened.shape[0], dtype=np.float32)
-        square = self._over_rows(np.square(self.idf))
-        self.length = 1 / np.maximum(np.sqrt(square), np.float32(1e-8))
+        norm = np.sqrt(self._over_rows(np.square(self.idf)))
+        self.length: Floats = np.divide(1, np.maximum(norm, 1e-8), dtype=np.float32)
 
     def operator(self) -> LinearOperator:
         """Return what scipy's solvers take."""

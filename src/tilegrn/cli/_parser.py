@@ -8,7 +8,7 @@ from pathlib import Path
 from tilegrn import __version__
 from tilegrn.cli import _commands
 from tilegrn.cli._config import add_config
-from tilegrn.cli._tool_parsers import add_talk, add_tools, positive
+from tilegrn.cli._tool_parsers import add_data, add_talk, add_tools, positive
 
 __all__ = ["parser"]
 
@@ -46,17 +46,12 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser(
         "run",
-        help="the whole walk on a multiome h5mu",
-        description="From raw counts in an h5mu file to window matrices, a trained model, predictions, a scorecard on "
+        help="the whole walk on a multiome h5mu or zarr",
+        description="From raw counts in an h5mu file or zarr folder to window matrices, a trained model, predictions, a scorecard on "
         "held-out cells, and figures. The input file is only read.",
         epilog=_EPILOG,
     )
-    run.add_argument(
-        "h5mu",
-        type=Path,
-        metavar="H5MU",
-        help="multiome data with raw counts of RNA and ATAC: an h5mu file or a zarr folder",
-    )
+    add_data(run)
     run.add_argument("--out", metavar="FOLDER", help="where to leave the results (default: H5MU's name with -tilegrn)")
     genome = run.add_argument_group("genome")
     genome.add_argument("--genome", metavar="NAME", help="assembly: mm10 or hg38; also mm9, mm39, hg19 with --tss")

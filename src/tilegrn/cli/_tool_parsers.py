@@ -12,7 +12,7 @@ from tilegrn.cli._config import add_config
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["add_talk", "add_tools", "positive"]
+__all__ = ["add_data", "add_talk", "add_tools", "positive"]
 
 _Commands = argparse._SubParsersAction  # what add_subparsers returns has no public name
 
@@ -23,6 +23,12 @@ def add_tools(commands: _Commands[argparse.ArgumentParser], epilog: str) -> None
     _add_edges(commands, epilog)
     _add_links(commands, epilog)
     _add_scan(commands, epilog)
+
+
+def add_data(command: argparse.ArgumentParser) -> None:
+    """Add the data that a command reads."""
+    said = "multiome data with raw counts of RNA and ATAC: an h5mu file or a zarr folder"
+    command.add_argument("h5mu", type=Path, metavar="H5MU", help=said)
 
 
 def add_talk(group: argparse._ActionsContainer) -> None:
@@ -100,12 +106,7 @@ def _add_predict(commands: _Commands[argparse.ArgumentParser], epilog: str) -> N
         example="tilegrn predict atlas.h5mu sample-tilegrn/model predictions.zarr --genome mm10 --dtype float16",
         epilog=epilog,
     )
-    predict.add_argument(
-        "h5mu",
-        type=Path,
-        metavar="H5MU",
-        help="multiome data with raw counts of RNA and ATAC: an h5mu file or a zarr folder",
-    )
+    add_data(predict)
     predict.add_argument("model", type=Path, metavar="MODEL", help="folder of a model, as 'tilegrn run' leaves it")
     predict.add_argument("out", type=Path, metavar="OUT", help="file to write: *.h5ad, *.h5mu or *.zarr")
     predict.add_argument("--genes", type=Path, metavar="FILE", help="symbols to write, one a line (default: all)")
@@ -128,12 +129,7 @@ def _add_edges(commands: _Commands[argparse.ArgumentParser], epilog: str) -> Non
         example="tilegrn edges sample-tilegrn/annotated.h5mu sample-tilegrn/model edges.csv --groupby cell_type",
         epilog=epilog,
     )
-    edges.add_argument(
-        "h5mu",
-        type=Path,
-        metavar="H5MU",
-        help="multiome data with raw counts of RNA and ATAC: an h5mu file or a zarr folder",
-    )
+    add_data(edges)
     edges.add_argument("model", type=Path, metavar="MODEL", help="folder of a model, as 'tilegrn run' leaves it")
     edges.add_argument(
         "out", type=Path, metavar="OUT", help="file to write: *.csv, *.tsv (also *.gz), *.parquet or *.graphml"
@@ -174,12 +170,7 @@ def _add_links(commands: _Commands[argparse.ArgumentParser], epilog: str) -> Non
         example="tilegrn links sample.h5mu links.bedpe --genome hg38 --groupby cell_type --group Neuron",
         epilog=epilog,
     )
-    links.add_argument(
-        "h5mu",
-        type=Path,
-        metavar="H5MU",
-        help="multiome data with raw counts of RNA and ATAC: an h5mu file or a zarr folder",
-    )
+    add_data(links)
     links.add_argument("out", type=Path, metavar="OUT", help="file to write: *.bedpe, *.interact (UCSC) or *.csv")
     links.add_argument("--groupby", metavar="COLUMN", help="links of each group of this obs column: cell_type")
     links.add_argument("--group", metavar="NAME", help="links of this group alone")

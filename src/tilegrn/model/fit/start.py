@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["poisson_loadings"]
 
-_BLOCK = 2000
-"""Genes at a time, those of all threads together."""
+_BLOCK = 250
+"""Genes at a time in a thread: as many on any machine, so that rounding does not depend on threads."""
 _MOST_THREADS = 8
 _STEPS = 8
 _LARGEST = 8.0
@@ -64,16 +64,14 @@ def poisson_loadings(
     offset = np.zeros(len(mean), dtype=np.float32)
 
     def fit(first: int) -> None:
-        at = slice(first, min(first + block, len(mean)))
+        at = slice(first, min(first + _BLOCK, len(mean)))
         y = counts[:, at].toarray().astype(np.float64)
         found, intercept = _newton(y, size, z, mean[at], value, vector)
         loadings[:, at] = found * scale[:, None]
         offset[at] = intercept
 
-    threads = min(n_cores(), _MOST_THREADS)
-    block = -(-_BLOCK // threads)
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(fit, first) for first in range(0, len(mean), block)]:
+    with ThreadPoolExecutor(min(n_cores(), _MOST_THREADS)) as pool:
+        for done in [pool.submit(fit, first) for first in range(0, len(mean), _BLOCK)]:
             done.result()
     center = (scores * size[:, None]).sum(0) / size.sum()
     return loadings, (offset - center @ loadings).astype(np.float32)
