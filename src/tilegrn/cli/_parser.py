@@ -47,8 +47,8 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="the whole walk on a multiome h5mu or zarr",
-        description="From raw counts in an h5mu file or zarr folder to window matrices, a trained model, predictions, a scorecard on "
-        "held-out cells, and figures. The input file is only read.",
+        description="From raw counts in an h5mu file or zarr folder to window matrices, a trained model, predictions, "
+        "a scorecard on held-out cells, and figures. The input is only read.",
         epilog=_EPILOG,
     )
     add_data(run)
